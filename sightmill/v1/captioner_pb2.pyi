@@ -462,6 +462,12 @@ class ListProvidersResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PROVIDERS_FIELD_NUMBER: builtins.int
+    PROMPT_VERSION_FIELD_NUMBER: builtins.int
+    SETTINGS_DIGEST_FIELD_NUMBER: builtins.int
+    prompt_version: builtins.str
+    """Version of prompt and schema, as in `Caption.prompt_version`."""
+    settings_digest: builtins.str
+    """Digest of all settings with default options, as in `Caption.settings_digest`."""
     @property
     def providers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Provider]:
         """The chain, in order."""
@@ -470,8 +476,10 @@ class ListProvidersResponse(google.protobuf.message.Message):
         self,
         *,
         providers: collections.abc.Iterable[Global___Provider] | None = ...,
+        prompt_version: builtins.str = ...,
+        settings_digest: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["providers", b"providers"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["prompt_version", b"prompt_version", "providers", b"providers", "settings_digest", b"settings_digest"]) -> None: ...
 
 Global___ListProvidersResponse: typing_extensions.TypeAlias = ListProvidersResponse
 

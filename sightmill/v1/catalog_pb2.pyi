@@ -201,7 +201,7 @@ class Image(google.protobuf.message.Message):
     """Colour mode of the stored image, in Pillow's words: "RGB", "L", "CMYK", "P", ..."""
     @property
     def error(self) -> google.rpc.status_pb2.Status:
-        """Why it failed, when it did."""
+        """Why it failed, when it did; on a PROCESSED image, why its description is missing."""
 
     @property
     def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
@@ -1430,11 +1430,11 @@ class WriteAnalysesRequest(google.protobuf.message.Message):
     """PROCESSED or FAILED; unspecified to leave the state."""
     @property
     def analyses(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Analysis]:
-        """Analyses to store."""
+        """Analyses to store. They become the image's own: what GetImage returns as insights and caption."""
 
     @property
     def error(self) -> google.rpc.status_pb2.Status:
-        """Why, for FAILED."""
+        """Why, for FAILED; for PROCESSED, why the description is missing."""
 
     def __init__(
         self,
