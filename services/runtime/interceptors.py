@@ -56,6 +56,7 @@ class Call:
     method: str
     metadata: dict[str, str]
     context: Context
+    bidirectional: bool
 
 
 class AroundInterceptor(grpc.aio.ServerInterceptor, abc.ABC):
@@ -86,14 +87,15 @@ class AroundInterceptor(grpc.aio.ServerInterceptor, abc.ABC):
         self, handler: grpc.RpcMethodHandler[Any, Any], method: str, metadata: dict[str, str]
     ) -> grpc.RpcMethodHandler[Any, Any]:
         inner = _behaviour(handler)
+        bidirectional = handler.request_streaming and handler.response_streaming
 
         async def respond(request: Any, context: Context) -> Any:
-            async with self.around(Call(method, metadata, context)):
+            async with self.around(Call(method, metadata, context, bidirectional)):
                 return await inner(request, context)
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             async with (
-                self.around(Call(method, metadata, context)),
+                self.around(Call(method, metadata, context, bidirectional)),
                 aclosing(inner(request, context)) as answers,
             ):
                 async for answer in answers:
@@ -121,6 +123,10 @@ class RequestIdInterceptor(AroundInterceptor):
         """See the class."""
         with entered(call.metadata) as request_id:
             call.context.set_trailing_metadata((("x-request-id", request_id),))
+            if call.bidirectional:
+                # So that the caller knows at once that its stream is open; elsewhere headers wait, since an
+                # error without them is what becomes an HTTP status at the edge.
+                await call.context.send_initial_metadata((("x-request-id", request_id),))
             yield
 
 

@@ -1,0 +1,161 @@
+"""Starts ingest: ``python -m services.ingest [--role api|worker|all]``."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+
+from services.ingest.admission import Admission
+from services.ingest.analyzing import Analyzing
+from services.ingest.describing import Describing
+from services.ingest.guard import Limits, prepare
+from services.ingest.intake import Intake
+from services.ingest.notices import Notices
+from services.ingest.patience import Patience
+from services.ingest.pipeline import Pipeline
+from services.ingest.readiness import ServiceCheck, UploadLane
+from services.ingest.reconciler import Reconciler
+from services.ingest.recording import Recording
+from services.ingest.renditions import Renditions
+from services.ingest.servicer import IngestServicer
+from services.ingest.settings import IngestSettings
+from services.ingest.spool import Spool
+from services.ingest.watching import Watching
+from services.ingest.worker import Worker, build_worker_metrics
+from services.runtime.blobs.port import Blobs
+from services.runtime.ports import attach_blobs, attach_queue
+from services.runtime.process import App, run, service_parser
+from services.runtime.queue.port import WorkQueue
+from sightmill.v1 import (
+    analyzer_pb2_grpc,
+    batches_pb2_grpc,
+    captioner_pb2_grpc,
+    catalog_pb2_grpc,
+    ingest_pb2_grpc,
+)
+
+# The edge asks this process for reflection, so it lists the services of all.
+PUBLIC_SERVICES = tuple(
+    f"sightmill.v1.{name}"
+    for name in ("AnalyzerService", "CaptionerService", "CatalogService", "PeopleService")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What both roles talk to."""
+
+    blobs: Blobs
+    queue: WorkQueue
+    catalog: catalog_pb2_grpc.CatalogServiceAsyncStub
+    analyzer: analyzer_pb2_grpc.AnalyzerServiceAsyncStub
+    renditions: Renditions
+
+
+async def start(app: App[IngestSettings]) -> str:
+    """Opens what this role needs and registers it."""
+    settings = app.settings
+    lane, neighbours = await _meet_neighbours(app)
+    if settings.ingest_role != "worker":
+        await _serve_api(app, neighbours)
+    if settings.ingest_role != "api":
+        await _run_worker(app, lane, neighbours)
+    return settings.ingest_worker_listen if settings.ingest_role == "worker" else settings.ingest_listen
+
+
+async def _meet_neighbours(app: App[IngestSettings]) -> tuple[UploadLane, Neighbours]:
+    settings = app.settings
+    blobs = attach_blobs(app)
+    queue = attach_queue(app)
+    catalog = await app.channel(settings.catalog_address)
+    analyzer = await app.channel(settings.analyzer_address)
+    lane = UploadLane(queue)
+    app.health.add_check("queue", lane.check)
+    app.health.add_check("catalog", ServiceCheck("catalog", catalog).check)
+    analyzer_stub = analyzer_pb2_grpc.AnalyzerServiceStub(analyzer)
+    return lane, Neighbours(
+        blobs=blobs,
+        queue=queue,
+        catalog=catalog_pb2_grpc.CatalogServiceStub(catalog),
+        analyzer=analyzer_stub,
+        renditions=Renditions(blobs, analyzer_stub),
+    )
+
+
+async def _serve_api(app: App[IngestSettings], neighbours: Neighbours) -> None:
+    settings = app.settings
+    prepare()
+    spool_folder = settings.data_dir.resolve() / "spool"
+    spool_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    decoders = app.stack.enter_context(ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="decode"))
+    notices = Notices(neighbours.queue, settings.ingest_max_watchers)
+    intake = Intake(
+        catalog=neighbours.catalog,
+        blobs=neighbours.blobs,
+        queue=neighbours.queue,
+        decoders=decoders,
+        limits=Limits(settings.ingest_max_pixels, settings.ingest_max_total_pixels),
+        decode_timeout_s=settings.ingest_decode_timeout_s,
+        store_timeout_s=settings.ingest_store_timeout_s,
+    )
+    servicer = IngestServicer(
+        intake=intake,
+        admission=Admission(settings.ingest_max_receiving, settings.ingest_max_waiting),
+        new_spool=lambda: Spool(spool_folder, settings.ingest_max_bytes, settings.ingest_spool_bytes),
+        chunk_timeout_s=settings.ingest_chunk_timeout_s,
+        watching=Watching(neighbours.catalog, notices, app.stopping),
+        renditions=neighbours.renditions,
+        blobs=neighbours.blobs,
+        catalog=neighbours.catalog,
+    )
+    app.serve(
+        lambda server: ingest_pb2_grpc.add_IngestServiceServicer_to_server(servicer, server),
+        "sightmill.v1.IngestService",
+    )
+    # Batches come in a later version; until then every method of theirs says so.
+    app.serve(
+        lambda server: batches_pb2_grpc.add_BatchServiceServicer_to_server(
+            batches_pb2_grpc.BatchServiceServicer(),  # type: ignore[abstract]  # none of it is served yet
+            server,
+        ),
+        "sightmill.v1.BatchService",
+    )
+    app.reflect(*PUBLIC_SERVICES)
+    app.background("notices", notices.listen)
+
+
+async def _run_worker(app: App[IngestSettings], lane: UploadLane, neighbours: Neighbours) -> None:
+    settings = app.settings
+    captioner = await app.channel(settings.captioner_address)
+    patience = Patience()
+    pipeline = Pipeline(
+        Analyzing(neighbours.analyzer, neighbours.renditions, patience, settings.ingest_analyze_timeout_s),
+        Describing(
+            captioner_pb2_grpc.CaptionerServiceStub(captioner), patience, settings.ingest_caption_timeout_s
+        ),
+        Recording(neighbours.catalog, patience),
+    )
+    metrics = build_worker_metrics(app.metrics.registry)
+    worker = Worker(neighbours.queue, lane, pipeline, metrics, settings.ingest_worker_slots)
+    reconciler = Reconciler(
+        neighbours.queue,
+        neighbours.catalog,
+        settings.ingest_reconcile_interval_s,
+        settings.ingest_reconcile_after_s,
+    )
+    app.background("worker", worker.run)
+    app.background("reconciler", reconciler.run)
+
+
+def main() -> None:
+    """Reads the command line and lives until a signal."""
+    parser = service_parser("ingest", "Takes images in, and analyses them in the background.")
+    parser.add_argument(
+        "--role", dest="ingest_role", choices=("api", "worker", "all"), help="what this process does"
+    )
+    run(parser, "ingest", IngestSettings, start)
+
+
+if __name__ == "__main__":
+    main()

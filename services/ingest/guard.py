@@ -1,0 +1,188 @@
+"""Decides whether bytes are an image that the suite will look at. Trusts no name and no declared type.
+
+Order of the tests: bytes are limited while they are read; the format is sniffed from the first bytes; size
+and frames are judged from the header alone; only then are pixels decoded, within a deadline.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image, ImageSequence
+from pillow_heif import register_heif_opener
+
+from services.runtime.errors import InvalidArgumentError, Reason, ServiceError
+
+# Sniffed names and the Pillow plug-ins that may open them. Nothing else is ever opened: some of Pillow's
+# other formats take hundreds of megabytes on a crafted file.
+PLUGINS = {
+    "JPEG": ("JPEG", "MPO"),
+    "PNG": ("PNG",),
+    "WEBP": ("WEBP",),
+    "GIF": ("GIF",),
+    "BMP": ("BMP", "DIB"),
+    "TIFF": ("TIFF",),
+    "HEIC": ("HEIF",),
+    "AVIF": ("AVIF",),
+}
+ORIENTATION_TAG = 0x0112
+_HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the operator allows: pixels of one frame, and of all frames together."""
+
+    max_pixels: int
+    max_total_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the bytes are. ``width`` and ``height`` are of the upright image, in pixels."""
+
+    format: str
+    width: int
+    height: int
+    frame_count: int
+    color_mode: str
+
+
+def prepare() -> None:
+    """Readies the decoders of this process; call once, at start."""
+    cv2.setNumThreads(1)
+    register_heif_opener()
+    Image.init()
+    # The guard judges pixels itself, before the decode; Pillow would only warn at first.
+    Image.MAX_IMAGE_PIXELS = None
+
+
+def sniff(head: bytes) -> str | None:
+    """The format of an image by its first 32 bytes, or None."""
+    for magic, name in (
+        (b"\xff\xd8\xff", "JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "PNG"),
+        (b"GIF87a", "GIF"),
+        (b"GIF89a", "GIF"),
+        (b"BM", "BMP"),
+        (b"II*\x00", "TIFF"),
+        (b"MM\x00*", "TIFF"),
+    ):
+        if head.startswith(magic):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        brands = {head[8:12], *(head[i : i + 4] for i in range(16, min(len(head), 32), 4))}
+        if brands & _AVIF_BRANDS:
+            return "AVIF"
+        if brands & _HEIC_BRANDS:
+            return "HEIC"
+    return None
+
+
+def inspect(data: bytes, limits: Limits) -> Inspection:
+    """Judges and verifies one image; runs in a thread and releases the GIL while it decodes.
+
+    Raises InvalidArgumentError with IMAGE_EMPTY, IMAGE_FORMAT_UNSUPPORTED, IMAGE_TOO_MANY_PIXELS or
+    IMAGE_UNDECODABLE.
+    """
+    if not data:
+        raise InvalidArgumentError(Reason.IMAGE_EMPTY, "The image has no bytes.")
+    name = sniff(data[:32])
+    if name is None:
+        supported = ", ".join(PLUGINS)
+        raise InvalidArgumentError(
+            Reason.IMAGE_FORMAT_UNSUPPORTED,
+            f"The bytes are of none of the supported formats: {supported}.",
+            supported=supported,
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _inspect(data, name, limits)
+    except ServiceError:
+        raise
+    except MemoryError:
+        raise _undecodable(name) from None
+    except Exception as error:  # decoders raise anything, TypeError included, on crafted bytes
+        raise _undecodable(name) from error
+
+
+def _inspect(data: bytes, name: str, limits: Limits) -> Inspection:
+    with Image.open(io.BytesIO(data), formats=PLUGINS[name]) as header:
+        frame_count = _judge(header, limits)
+        inspection = Inspection(name, *_upright_size(header), frame_count, header.mode)
+        if not _opencv_decodes(data, name):
+            header.seek(0)
+            header.load()
+    return inspection
+
+
+def _judge(header: Image.Image, limits: Limits) -> int:
+    """Refuses by pixels from the header alone; returns the number of frames."""
+    pixels = header.width * header.height
+    if pixels == 0:
+        raise _undecodable(header.format or "image")
+    if pixels > limits.max_pixels:
+        raise _too_many_pixels(f"{header.width} x {header.height} pixels", limits.max_pixels, pixels)
+    allowed_frames = limits.max_total_pixels // pixels
+    frame_count = _count_frames(header, allowed_frames + 1)
+    if frame_count > allowed_frames:
+        raise _too_many_pixels(
+            f"more than {allowed_frames} frames of {header.width} x {header.height} pixels",
+            limits.max_total_pixels,
+            frame_count * pixels,
+        )
+    return frame_count
+
+
+def _count_frames(header: Image.Image, enough: int) -> int:
+    if header.format in {"PNG", "WEBP", "HEIF", "AVIF"}:  # told by the header
+        return int(getattr(header, "n_frames", 1))
+    if header.format not in {"GIF", "TIFF"}:
+        return 1
+    count = 0
+    for _ in ImageSequence.Iterator(header):
+        count += 1
+        if count >= enough:
+            break
+    header.seek(0)
+    return max(count, 1)
+
+
+def _upright_size(header: Image.Image) -> tuple[int, int]:
+    turned = header.getexif().get(ORIENTATION_TAG, 1) in {5, 6, 7, 8}
+    return (header.height, header.width) if turned else (header.width, header.height)
+
+
+def _opencv_decodes(data: bytes, name: str) -> bool:
+    """Decodes, at an eighth of the size where the format allows it: all bytes are read, few pixels made."""
+    if name in {"GIF", "HEIC", "AVIF"}:
+        return False
+    reduced = cv2.IMREAD_REDUCED_GRAYSCALE_8 if name == "JPEG" else cv2.IMREAD_UNCHANGED
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), reduced) is not None
+    except cv2.error:
+        return False
+
+
+def _undecodable(name: str) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        Reason.IMAGE_UNDECODABLE,
+        f"The bytes look like {name} but do not decode; the file is damaged or incomplete.",
+    )
+
+
+def _too_many_pixels(found: str, limit: int, pixels: int) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        Reason.IMAGE_TOO_MANY_PIXELS,
+        f"The image has {found}; at most {limit} are allowed. Scale it down.",
+        limit_pixels=limit,
+        pixels=pixels,
+    )

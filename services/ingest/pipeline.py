@@ -1,0 +1,86 @@
+"""What happens to one image after it is in: looked up, analysed, described, written down.
+
+Every step is idempotent by the image's digest, so a message may come twice and a process may die anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+from google.rpc import status_pb2
+
+from services.ingest.analyzing import Analyzing
+from services.ingest.describing import Describing
+from services.ingest.recording import Recording
+from services.ingest.watching import FINAL
+from services.runtime import statuses
+from services.runtime.context import current_request_id
+from services.runtime.errors import NotFoundError, Reason, ServiceError
+from sightmill.v1 import catalog_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The way of an image through analyzer and captioner into the catalog."""
+
+    analyzing: Analyzing
+    describing: Describing
+    recording: Recording
+
+    async def process(self, name: str) -> bool:
+        """Brings one image to its final state; False when it was there already, or was deleted.
+
+        Waits as long as a service is away. Raises ServiceError when the catalog itself refuses: then the
+        message must come again.
+        """
+        started = await self.recording.start(name)
+        if started is None or started.image.state in FINAL:
+            return False
+        try:
+            insights = await self.analyzing.insights(started)
+        except ServiceError as error:
+            await self.fail(name, error)
+            return True
+        analyses = [insights]
+        problem: status_pb2.Status | None = None
+        if not started.image.process_options.skip_caption:
+            try:
+                analyses.append(await self.describing.caption(started, insights.insights))
+            except ServiceError as error:
+                problem = statuses.to_status(error, current_request_id())
+                _log(name, "no caption", error)
+        await self._finish(name, analyses, problem)
+        return True
+
+    async def fail(self, name: str, error: ServiceError) -> None:
+        """Gives an image up."""
+        _log(name, "image failed", error)
+        try:
+            await self.recording.fail(name, error)
+        except NotFoundError as missing:
+            _ignore_deleted(missing)
+
+    async def close(self) -> None:
+        """Ends the streams."""
+        await self.analyzing.close()
+        await self.describing.close()
+        await self.recording.close()
+
+    async def _finish(
+        self, name: str, analyses: list[catalog_pb2.Analysis], problem: status_pb2.Status | None
+    ) -> None:
+        try:
+            await self.recording.finish(name, analyses, problem)
+        except NotFoundError as missing:
+            _ignore_deleted(missing)
+
+
+def _ignore_deleted(missing: NotFoundError) -> None:
+    """Somebody deleted the image meanwhile: nothing is left to do."""
+    if missing.reason != Reason.IMAGE_NOT_FOUND:
+        raise missing
+
+
+def _log(name: str, event: str, error: ServiceError) -> None:
+    structlog.get_logger("pipeline").info(event, image=name, reason=error.reason_name, problem=error.message)

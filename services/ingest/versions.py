@@ -1,0 +1,28 @@
+"""What analyses of today are made with, so that nothing is made twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+Version = tuple[str, str]
+FRESH_S = 10.0
+
+
+class CachedVersion:
+    """Version and settings digest of a service, asked anew after ten seconds."""
+
+    def __init__(
+        self, ask: Callable[[], Awaitable[Version]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._known: Version | None = None
+        self._known_at = 0.0
+
+    async def get(self) -> Version:
+        """The version; at most ten seconds old."""
+        if self._known is None or self._clock() - self._known_at > FRESH_S:
+            self._known = await self._ask()
+            self._known_at = self._clock()
+        return self._known
