@@ -1,0 +1,1 @@
+"""What it costs, against a baseline of the same run. ``python -m bench [NAME ...]``."""
