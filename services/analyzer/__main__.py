@@ -1,0 +1,61 @@
+"""Starts the analyzer: ``python -m services.analyzer``."""
+
+from __future__ import annotations
+
+from services.analyzer.process import configure_threads
+
+configure_threads()  # before anything loads OpenCV, Tesseract or onnxruntime
+
+from services.analyzer import convert  # noqa: E402
+from services.analyzer.analysis import Analyzer, AnalyzerConfig  # noqa: E402
+from services.analyzer.servicer import AnalyzerServicer  # noqa: E402
+from services.analyzer.settings import AnalyzerSettings  # noqa: E402
+from services.analyzer.workshop import Workshop  # noqa: E402
+from services.runtime.ports import attach_blobs  # noqa: E402
+from services.runtime.process import App, run, service_parser  # noqa: E402
+from sightmill.v1 import analyzer_pb2_grpc  # noqa: E402
+
+
+async def start(app: App[AnalyzerSettings]) -> str:
+    """Loads the models and registers the service."""
+    settings = app.settings
+    analyzer = Analyzer(
+        AnalyzerConfig(
+            max_pixels=settings.analyzer_max_pixels,
+            face_model=settings.analyzer_face_model,
+            tessdata=settings.analyzer_tessdata,
+            languages=settings.analyzer_text_language,
+            text_timeout_s=settings.analyzer_text_timeout_s,
+        )
+    )
+    for name, message in convert.fallbacks(analyzer).items():
+        app.health.add_fallback(name, message)
+    workshop = Workshop(
+        attach_blobs(app),
+        settings.analyzer_threads,
+        settings.analyzer_max_waiting,
+        settings.analyzer_max_bytes,
+    )
+    app.stack.callback(workshop.close)
+    servicer = AnalyzerServicer(
+        analyzer, workshop, settings.analyzer_threads, settings.analyzer_timeout_s, app.stopping
+    )
+    app.serve(
+        lambda server: analyzer_pb2_grpc.add_AnalyzerServiceServicer_to_server(servicer, server),
+        "sightmill.v1.AnalyzerService",
+    )
+    return settings.analyzer_listen
+
+
+def main() -> None:
+    """Reads the command line and lives until a signal."""
+    run(
+        service_parser("analyzer", "Measures images: colours, light, faces, text, scene."),
+        "analyzer",
+        AnalyzerSettings,
+        start,
+    )
+
+
+if __name__ == "__main__":
+    main()

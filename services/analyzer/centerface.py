@@ -1,0 +1,152 @@
+"""CenterFace through onnxruntime: faces with five landmarks.
+
+The model file fixes its input at 10 x 3 x 32 x 32 and lists its weights as inputs; both are put right in
+memory when it is loaded, after which any size that is a multiple of 32 works.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from services.analyzer.picture import Picture, Pixels
+
+FIRST_EDGE_PX = 480
+SECOND_EDGE_PX = 1280
+# A second, finer pass pays when the picture has the pixels and the first pass saw a face as small as this.
+SECOND_PASS_FROM_EDGE_PX = 960
+SMALL_FACE_PX = 40
+THRESHOLD = 0.5
+OVERLAP = 0.3
+STRIDE = 4
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A face in pixels of the upright full-resolution picture: corners, score 0..1, five (x, y) points."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    score: float | None
+    points: tuple[tuple[float, float], ...] = ()
+
+
+class CenterFace:
+    """One loaded model; ``find`` may run in many threads at once."""
+
+    name: ClassVar[str] = "centerface"
+
+    def __init__(self, path: Path) -> None:
+        data = path.read_bytes()
+        self._digest = hashlib.sha256(data).hexdigest()[:16]
+        self._session, self._input = _open_session(data)
+
+    def settings(self) -> Mapping[str, object]:
+        """The weights and the thresholds."""
+        return {
+            "engine": self.name,
+            "model": self._digest,
+            "edges_px": [FIRST_EDGE_PX, SECOND_EDGE_PX],
+            "threshold": THRESHOLD,
+            "overlap": OVERLAP,
+        }
+
+    def find(self, picture: Picture) -> list[Candidate]:
+        """Find faces, best score first."""
+        edge = max(picture.rgb.shape[:2])
+        faces = self._scan(picture, FIRST_EDGE_PX)
+        if edge >= SECOND_PASS_FROM_EDGE_PX and _smallest_edge(faces) < SMALL_FACE_PX * _shrinkage(picture):
+            faces = _suppress_overlaps(np.concatenate([faces, self._scan(picture, SECOND_EDGE_PX)]))
+        return [_to_candidate(row) for row in faces]
+
+    def _scan(self, picture: Picture, edge_px: int) -> Floats:
+        """Rows of left, top, right, bottom, score and ten landmark numbers, in full-resolution pixels."""
+        height, width = picture.rgb.shape[:2]
+        scale = min(1.0, edge_px / max(height, width))
+        size = tuple(int(np.ceil(length * scale / 32)) * 32 for length in (width, height))
+        blob = cv2.resize(picture.rgb, size).astype(np.float32).transpose(2, 0, 1)[np.newaxis]
+        outputs = self._session.run(None, {self._input: np.ascontiguousarray(blob)})
+        rows = _read_heat_map(*(output[0] for output in outputs))
+        stretch = np.array([picture.width / size[0], picture.height / size[1]], np.float32)
+        rows[:, :4] *= np.tile(stretch, 2)
+        rows[:, 5:] *= np.tile(stretch, 5)
+        return _suppress_overlaps(rows)
+
+
+def _open_session(data: bytes) -> tuple[Any, str]:
+    import onnx  # noqa: PLC0415 - only where the model is installed
+    import onnxruntime  # noqa: PLC0415
+
+    model = onnx.load_from_string(data)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    for prefix, values in (("in", model.graph.input), ("out", model.graph.output)):
+        for value in values:
+            shape = value.type.tensor_type.shape.dim
+            for axis, label in ((0, "batch"), (2, f"{prefix}_height"), (3, f"{prefix}_width")):
+                shape[axis].dim_param = label
+    model.ir_version = max(model.ir_version, 4)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False  # sizes differ from picture to picture
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return session, model.graph.input[0].name
+
+
+def _read_heat_map(heat: Floats, size: Floats, offset: Floats, points: Floats) -> Floats:
+    """Turn the four maps (channels, rows, columns) into rows as ``_scan`` returns, in input pixels."""
+    row, column = np.nonzero(heat[0] > THRESHOLD)
+    height, width = np.exp(size[:, row, column]) * STRIDE
+    top = (row + offset[0, row, column] + 0.5) * STRIDE - height / 2
+    left = (column + offset[1, row, column] + 0.5) * STRIDE - width / 2
+    # Landmarks come as y, x pairs in units of the box.
+    pairs = points[:, row, column]
+    marks = np.empty_like(pairs)
+    marks[0::2] = pairs[1::2] * width + left
+    marks[1::2] = pairs[0::2] * height + top
+    box = np.stack([left, top, left + width, top + height, heat[0, row, column]])
+    return np.concatenate([box, marks]).T.astype(np.float32)
+
+
+def _suppress_overlaps(rows: Floats) -> Floats:
+    if not len(rows):
+        return rows
+    boxes = rows[:, :4].copy()
+    boxes[:, 2:] -= boxes[:, :2]
+    kept = cv2.dnn.NMSBoxes(boxes.tolist(), rows[:, 4].tolist(), 0.0, OVERLAP)
+    return rows[np.asarray(kept, np.int64).ravel()]
+
+
+def _smallest_edge(rows: Floats) -> float:
+    """The shorter side of the smallest face, in full-resolution pixels; infinite if there is none."""
+    if not len(rows):
+        return float("inf")
+    return float(np.minimum(rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1]).min())
+
+
+def _shrinkage(picture: Picture) -> float:
+    """Full-resolution pixels in one pixel of the first pass."""
+    return max(picture.width, picture.height) / FIRST_EDGE_PX
+
+
+def _to_candidate(row: Pixels | Floats) -> Candidate:
+    left, top, right, bottom, score, *marks = (float(value) for value in row)
+    points = tuple(zip(marks[0::2], marks[1::2], strict=True))
+    return Candidate(left, top, right, bottom, min(1.0, score), points)

@@ -1,0 +1,90 @@
+"""Brightness, contrast, sharpness and quality from full-resolution luma (formulas of the Peek contract)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import cv2
+
+from services.analyzer.detector import Cancellation
+from services.analyzer.picture import Picture, Pixels
+
+# Bands of this height keep the 16-bit Laplacian in the processor's cache.
+BAND_ROWS = 128
+
+
+class BlurLevel(enum.StrEnum):
+    """How blurred: Laplacian variance under 100 is high, under 500 medium, else low."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Luminance:
+    """Measures of the grey picture.
+
+    ``brightness`` 0..255, integer part of the mean. ``laplacian_variance`` >= 0, of the kernel
+    0 1 0 / 1 -4 1 / 0 1 0. ``sharpness`` min(variance / 10, 100); ``contrast`` min(population standard
+    deviation, 100); ``quality`` min(0.6 sharpness + 0.4 contrast, 100) of the unrounded two. The three
+    scores are 0..100 with 2 decimals.
+    """
+
+    brightness: int
+    contrast: float
+    laplacian_variance: float
+    sharpness: float
+    blur_level: BlurLevel
+    quality: float
+
+
+class LuminanceDetector:
+    """Measures every pixel: samples and reduced decodes change sharpness many times over."""
+
+    name: ClassVar[str] = "luminance"
+    version: ClassVar[str] = "1"
+
+    def settings(self) -> Mapping[str, object]:
+        """Nothing to set: the formulas are the contract's."""
+        return {}
+
+    def detect(self, picture: Picture, _cancelled: Cancellation) -> Luminance:
+        """Measure ``picture.grey``."""
+        mean, deviation = cv2.meanStdDev(picture.grey)
+        variance = measure_laplacian_variance(picture.grey)
+        sharpness = min(variance / 10, 100.0)
+        contrast = min(float(deviation[0, 0]), 100.0)
+        return Luminance(
+            brightness=max(0, min(255, int(mean[0, 0]))),
+            contrast=round(contrast, 2),
+            laplacian_variance=variance,
+            sharpness=round(sharpness, 2),
+            blur_level=rate_blur(variance),
+            quality=round(min(0.6 * sharpness + 0.4 * contrast, 100.0), 2),
+        )
+
+
+def rate_blur(laplacian_variance: float) -> BlurLevel:
+    """Grade a Laplacian variance."""
+    if laplacian_variance < 100:
+        return BlurLevel.HIGH
+    return BlurLevel.MEDIUM if laplacian_variance < 500 else BlurLevel.LOW
+
+
+def measure_laplacian_variance(grey: Pixels) -> float:
+    """Population variance of the 4-neighbour Laplacian; borders reflect without repeating the edge pixel."""
+    height = grey.shape[0]
+    total = squares = 0.0
+    for top in range(0, height, BAND_ROWS):
+        bottom = min(top + BAND_ROWS, height)
+        first = max(top - 1, 0)
+        band = cv2.Laplacian(grey[first : bottom + 1], cv2.CV_16S, ksize=1, borderType=cv2.BORDER_REFLECT_101)
+        rows = band[top - first : bottom - first]
+        mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(rows))
+        total += mean * rows.size
+        squares += (deviation * deviation + mean * mean) * rows.size
+    return max(0.0, squares / grey.size - (total / grey.size) ** 2)

@@ -1,0 +1,40 @@
+"""Settings of the analyzer process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+
+from services.runtime.settings import Address, RuntimeSettings, Seconds
+
+
+class AnalyzerSettings(RuntimeSettings):
+    """Limits, models and languages."""
+
+    analyzer_listen: Address = "127.0.0.1:50052"
+    analyzer_threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="images analysed at the same time",
+    )
+    analyzer_max_waiting: int = Field(
+        256, ge=0, description="single calls that wait for a thread before new ones are refused"
+    )
+    analyzer_max_bytes: int = Field(64 * 1024 * 1024, ge=1, description="largest image")
+    analyzer_max_pixels: int = Field(50_000_000, ge=1, description="most pixels of an image")
+    analyzer_timeout_s: Seconds = Field(60.0, description="time for one image, waiting included")
+    analyzer_text_timeout_s: Seconds = Field(10.0, description="time for the text of one image")
+    analyzer_text_language: str = Field(
+        "eng", pattern=r"^[A-Za-z0-9_+]{2,64}$", description="Tesseract languages, joined with +"
+    )
+    analyzer_face_model: Path | None = Field(
+        None, description="centerface.onnx; empty for the installed package"
+    )
+    analyzer_tessdata: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTMILL_ANALYZER_TESSDATA", "TESSDATA_PREFIX"),
+        description="folder with *.traineddata; empty to look in the usual places",
+    )

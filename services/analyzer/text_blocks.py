@@ -1,0 +1,82 @@
+"""What OCR is asked to read: the whole page where there are many lines, else a few cut-out blocks."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.analyzer.text_engine import Segmentation
+from services.analyzer.text_gate import TextLine
+
+PAGE_FROM_LINES = 8
+PAGE_GLYPH_PX = 18
+PAGE_EDGE_PX = 2200
+BLOCK_GLYPH_PX = 32
+BLOCK_EDGE_PX = 2200
+BLOCK_MARGIN = 0.3
+MAX_SCALE = 4.0
+# Bounds the time spent on a texture that looks like text; lines with most glyphs come first.
+MAX_BLOCKS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """A region in full-resolution pixels, right and bottom exclusive, and how to show it to the engine."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    glyph_height: float
+    scale: float
+    light_on_dark: bool
+    segmentation: Segmentation
+
+
+def plan_blocks(lines: Sequence[TextLine], width: int, height: int) -> list[TextBlock]:
+    """Plan what to read of a picture of ``width`` x ``height`` pixels, in reading order."""
+    blocks: list[TextBlock] = []
+    for light_on_dark in (False, True):
+        same = [line for line in lines if line.light_on_dark is light_on_dark]
+        if len(same) >= PAGE_FROM_LINES:
+            blocks.append(_plan_page(same, width, height))
+        else:
+            blocks += [_plan_block(group, width, height) for group in _group_lines(same)]
+    return sorted(blocks[:MAX_BLOCKS], key=lambda block: (block.top, block.left))
+
+
+def _plan_page(lines: Sequence[TextLine], width: int, height: int) -> TextBlock:
+    glyph = statistics.median(line.glyph_height for line in lines)
+    scale = min(PAGE_GLYPH_PX / glyph, PAGE_EDGE_PX / max(width, height), MAX_SCALE)
+    return TextBlock(0, 0, width, height, glyph, scale, lines[0].light_on_dark, Segmentation.PAGE)
+
+
+def _plan_block(lines: Sequence[TextLine], width: int, height: int) -> TextBlock:
+    glyph = statistics.median(line.glyph_height for line in lines)
+    # Cut close: what surrounds a sign confuses the engine more than a lost neighbour costs.
+    margin = BLOCK_MARGIN * glyph
+    left = max(0, round(min(line.left for line in lines) - margin))
+    right = min(width, round(max(line.right for line in lines) + margin))
+    top = max(0, round(min(line.top for line in lines) - margin))
+    bottom = min(height, round(max(line.bottom for line in lines) + margin))
+    scale = min(BLOCK_GLYPH_PX / glyph, BLOCK_EDGE_PX / max(right - left, bottom - top), MAX_SCALE)
+    segmentation = Segmentation.LINE if len(lines) == 1 else Segmentation.BLOCK
+    return TextBlock(left, top, right, bottom, glyph, scale, lines[0].light_on_dark, segmentation)
+
+
+def _group_lines(lines: Sequence[TextLine]) -> list[list[TextLine]]:
+    """Lines of like height that stand one under another, or side by side, make one block."""
+    groups: list[list[TextLine]] = []
+    for line in sorted(lines, key=lambda line: (line.top, line.left)):
+        joined = [group for group in groups if any(_adjoin(line, other) for other in group)]
+        rest = [group for group in groups if group not in joined]
+        groups = [*rest, [*(member for group in joined for member in group), line]]
+    return groups
+
+
+def _adjoin(line: TextLine, other: TextLine) -> bool:
+    smaller, larger = sorted((line.glyph_height, other.glyph_height))
+    between_rows = max(line.top, other.top) - min(line.bottom, other.bottom)
+    between_columns = max(line.left, other.left) - min(line.right, other.right)
+    return larger <= 1.6 * smaller and between_rows <= 1.5 * smaller and between_columns <= 3 * smaller
