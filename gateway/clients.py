@@ -52,17 +52,20 @@ async def open_clients(settings: GatewaySettings) -> AsyncIterator[Clients]:
         )
 
 
-async def probe(channel: grpc.aio.Channel) -> None:
-    """Raises unless the process behind ``channel`` says over gRPC health that it is SERVING."""
+async def probe(channel: grpc.aio.Channel, service: str = "") -> None:
+    """Raises unless the process behind ``channel`` says over gRPC health that it is SERVING.
+
+    ``service`` narrows the question, to ``dependency/queue`` for example.
+    """
     stub = health_pb2_grpc.HealthStub(channel)
-    answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT_S)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=PROBE_TIMEOUT_S)
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise UnavailableError(Reason.SERVICE_UNAVAILABLE, "It answers, but does not serve yet.")
 
 
-async def answers(channel: grpc.aio.Channel) -> bool:
-    """Whether the process behind ``channel`` serves."""
+async def answers(channel: grpc.aio.Channel, service: str = "") -> bool:
+    """Whether the process behind ``channel`` serves, or what it says of ``service``."""
     with suppress(grpc.aio.AioRpcError, UnavailableError):
-        await probe(channel)
+        await probe(channel, service)
         return True
     return False

@@ -69,13 +69,15 @@ async def home(request: Request) -> Response:
 
 
 async def read_api_health(request: Request) -> Response:
-    """Whether store and intake answer; 503 when the store does not."""
+    """Whether store and queue answer, the queue as ingest sees it; 503 when the store does not."""
     gateway, started = gateway_of(request), time.perf_counter()
-    stats, intake = await asyncio.gather(_stats(gateway), answers(gateway.clients.ingest_channel))
+    stats, queue = await asyncio.gather(
+        _stats(gateway), answers(gateway.clients.ingest_channel, "dependency/queue")
+    )
     body: Body = {
         "status": "ok" if stats else "degraded",
         "database": "connected" if stats else "disconnected",
-        "redis": "connected" if intake else "disconnected",
+        "redis": "connected" if queue else "disconnected",
         "timestamp": now(),
         "response_time": _elapsed(started),
         "services": {

@@ -62,11 +62,8 @@ class HealthBoard:
     async def mark(self, serving: bool) -> None:
         """Tells gRPC health clients, for every service and for the process as a whole."""
         self.serving = serving
-        status = (
-            health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        )
         for name in self.services:
-            await self.servicer.set(name, status)
+            await self.servicer.set(name, _status(serving=serving))
 
     async def drain(self) -> None:
         """NOT_SERVING for good."""
@@ -99,7 +96,13 @@ class HealthBoard:
         else:
             self._problems[name] = ""
         self.metrics.check_up.labels(name).set(0 if self._problems[name] else 1)
+        # Under a name of its own, so that another process can tell which dependency is away.
+        await self.servicer.set(f"dependency/{name}", _status(serving=not self._problems[name]))
         if self.serving and self._problems[name] != before:
             structlog.get_logger("health").warning(
                 "dependency", name=name, problem=self._problems[name] or "none"
             )
+
+
+def _status(*, serving: bool) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
+    return health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING

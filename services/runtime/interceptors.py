@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -93,13 +94,17 @@ class AroundInterceptor(grpc.aio.ServerInterceptor, abc.ABC):
             async with self.around(Call(method, metadata, context, bidirectional)):
                 return await inner(request, context)
 
-        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with (
-                self.around(Call(method, metadata, context, bidirectional)),
-                aclosing(inner(request, context)) as answers,
-            ):
-                async for answer in answers:
-                    yield answer
+        # Writes instead of yielding: gRPC leaves the generator of a cancelled call to the garbage collector,
+        # which would end the contexts about it late, in another task, and with errors.
+        async def stream(request: Any, context: Context) -> None:
+            async with self.around(Call(method, metadata, context, bidirectional)):
+                answers = inner(request, context)
+                if inspect.isawaitable(answers):  # the next interceptor's, which writes by itself
+                    await answers
+                    return
+                async with aclosing(answers):
+                    async for answer in answers:
+                        await _write(context, answer)
 
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -148,7 +153,7 @@ class ObserveInterceptor(AroundInterceptor):
         try:
             with self._tracer.start_as_current_span(call.method, kind=trace.SpanKind.SERVER):
                 yield
-        except (asyncio.CancelledError, GeneratorExit):
+        except asyncio.CancelledError:
             cancelled = True
             raise
         finally:
@@ -211,7 +216,7 @@ class ErrorInterceptor(AroundInterceptor):
         """See the class."""
         try:
             yield
-        except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
+        except (grpc.aio.AbortError, asyncio.CancelledError):
             raise
         except Exception as fault:  # noqa: BLE001  the one place where every error becomes a status
             request_id = current_request_id()
@@ -245,6 +250,14 @@ async def _abort(context: Context, status: Any) -> None:
         (statuses.DETAILS_KEY, status.SerializeToString()),
     )
     await context.abort(statuses.code_of(status), status.message, trailers)
+
+
+async def _write(context: Context, answer: Any) -> None:
+    try:
+        await context.write(answer)
+    except grpc.aio.InternalError as gone:
+        # The caller went away, and gRPC's own cancellation of this task is still on its way.
+        raise asyncio.CancelledError from gone
 
 
 def _behaviour(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[Any, Context], Any]:

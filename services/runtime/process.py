@@ -155,15 +155,23 @@ async def _live(name: str, settings: S, start: Start[S]) -> int:
         if tracing:
             stack.callback(tracing.shutdown)
         app = App(name, settings, metrics, HealthBoard(metrics), stack, asyncio.Event())
-        listen = await start(app)
+        try:
+            listen = await start(app)
+        except OSError as error:
+            sys.stderr.write(f"{name}: cannot start: {error}\n")
+            return EXIT_USAGE
         await app.health.mark(serving=False)
         server = app.build_server()
+        address = listen
         try:
             port = server.add_insecure_port(listen)
-        except RuntimeError:
-            sys.stderr.write(f"{name}: {listen} is in use; stop what listens there, or set another address\n")
+            address = settings.status_listen
+            page = stack.enter_context(status_page(settings.status_listen, app.health))
+        except (RuntimeError, OSError):
+            sys.stderr.write(
+                f"{name}: {address} is in use; stop what listens there, or set another address\n"
+            )
             return EXIT_USAGE
-        page = stack.enter_context(status_page(settings.status_listen, app.health))
         await server.start()
         sys.stdout.write(f"READY {name} grpc={listen.rpartition(':')[0]}:{port} status={page}\n")
         sys.stdout.flush()

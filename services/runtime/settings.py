@@ -7,16 +7,28 @@ Settings are read once, in ``__main__``, and passed down.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "SIGHTMILL_"
 
+_CREDENTIALS_IN_URL = re.compile(r"//[^/@\s]+@")
+
+
+def _with_valid_port(address: str) -> str:
+    if int(address.rpartition(":")[2]) > 65_535:
+        raise ValueError("a port is 0 to 65535")
+    return address
+
+
 Address = Annotated[
-    str, Field(pattern=r"^[^\s:]+:\d{1,5}$", description="host:port; port 0 takes a free one")
+    str,
+    Field(pattern=r"^[^\s:]+:\d{1,5}$", description="host:port; port 0 takes a free one"),
+    AfterValidator(_with_valid_port),
 ]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -30,6 +42,9 @@ class RuntimeSettings(BaseSettings):
         extra="ignore",
         frozen=True,
         validate_default=True,
+        # A field that has other names, too, is still given by its own in code and on the command line.
+        validate_by_name=True,
+        validate_by_alias=True,
         hide_input_in_errors=True,
     )
 
@@ -48,7 +63,11 @@ class RuntimeSettings(BaseSettings):
     nats_token: SecretStr = SecretStr("")
     nats_replicas: int = Field(1, ge=1, le=5, description="copies of each stream in the cluster")
 
-    blob_url: str = Field("", description="s3://bucket or file:///folder; empty for DATA_DIR/blobs")
+    blob_url: str = Field(
+        "",
+        pattern=r"^(s3://[^/\s]+.*|file:///.*)?$",
+        description="s3://bucket or file:///folder; empty for DATA_DIR/blobs",
+    )
     blob_endpoint: str = Field("", description="S3 endpoint when it is not Amazon's")
     blob_region: str = "us-east-1"
     blob_access_key_id: SecretStr = SecretStr("")
@@ -73,14 +92,15 @@ def explain(error: ValidationError) -> str:
     """Says which variable breaks which rule; never shows the value, which may be a secret."""
     lines = []
     for problem in error.errors(include_input=False, include_context=False):
-        field = str(problem["loc"][0]) if problem["loc"] else "?"
-        lines.append(f"{PREFIX}{field.upper()}: {problem['msg']} (docs/operations.md, settings)")
+        field = str(problem["loc"][0]).upper() if problem["loc"] else "?"
+        # Where a field has several names, this is the variable's own.
+        variable = field if field.startswith(PREFIX) else PREFIX + field
+        lines.append(f"{variable}: {problem['msg']} (docs/operations.md, settings)")
     return "\n".join(lines)
 
 
 def show(settings: RuntimeSettings) -> str:
-    """All effective values as ``NAME=value`` lines, secrets hidden."""
+    """All effective values as ``NAME=value`` lines, secrets hidden, those inside of URLs, too."""
     values = settings.model_dump(mode="json")
-    return "\n".join(
-        f"{PREFIX}{name.upper()}={'' if value is None else value}" for name, value in values.items()
-    )
+    lines = (f"{PREFIX}{name.upper()}={'' if value is None else value}" for name, value in values.items())
+    return "\n".join(_CREDENTIALS_IN_URL.sub("//***@", line) for line in lines)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from services.runtime import errors
@@ -13,9 +15,11 @@ from services.runtime.errors import DOMAIN, Reason, ServiceError
 from sightmill.v1 import errors_pb2
 
 DETAILS_KEY = "grpc-status-details-bin"
-# Statuses travel as HTTP/2 trailers, which peers cut at 8 KiB.
-MAX_MESSAGE_CHARS = 1_000
-MAX_FACT_CHARS = 200
+# Statuses travel as HTTP/2 trailers, which peers cut at 8 KiB. The message travels twice, once with every
+# byte outside of ASCII written as three.
+MAX_MESSAGE_BYTES = 1_000
+MAX_FACT_BYTES = 200
+MAX_FACTS = 12
 
 _CLASSES: dict[grpc.StatusCode, type[ServiceError]] = {
     kind.code: kind
@@ -51,11 +55,11 @@ def code_of(status: status_pb2.Status) -> grpc.StatusCode:
 def to_status(error: ServiceError, request_id: str = "") -> status_pb2.Status:
     """The status that says everything a caller may know: code, reason, facts, when to come back."""
     info = error_details_pb2.ErrorInfo(reason=error.reason_name, domain=DOMAIN)
-    for key, value in error.metadata.items():
-        info.metadata[key] = value[:MAX_FACT_CHARS]
+    for key, value in list(error.metadata.items())[:MAX_FACTS]:
+        info.metadata[_cut(key, MAX_FACT_BYTES)] = _cut(value, MAX_FACT_BYTES)
     if request_id:
         info.metadata["request_id"] = request_id
-    status = status_pb2.Status(code=error.code.value[0], message=error.message[:MAX_MESSAGE_CHARS])
+    status = status_pb2.Status(code=error.code.value[0], message=_cut(error.message, MAX_MESSAGE_BYTES))
     status.details.append(_packed(info))
     if error.retry_after_s is not None:
         delay = duration_pb2.Duration()
@@ -67,18 +71,18 @@ def to_status(error: ServiceError, request_id: str = "") -> status_pb2.Status:
 def from_status(status: status_pb2.Status) -> ServiceError:
     """The typed error that a status of the suite was made from.
 
-    A status of another origin becomes the class of its code with a general reason.
+    A status of another origin, or one that is damaged, becomes an error of a general reason.
     """
     code = _BY_NUMBER.get(status.code, grpc.StatusCode.INTERNAL)
     info = error_details_pb2.ErrorInfo()
     retry = error_details_pb2.RetryInfo()
     retry_after_s: float | None = None
     for detail in status.details:
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            detail.Unpack(info)
-        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-            detail.Unpack(retry)
-            retry_after_s = retry.retry_delay.ToMilliseconds() / 1_000
+        with suppress(DecodeError):
+            if detail.Unpack(info):
+                continue
+            if detail.Unpack(retry):
+                retry_after_s = retry.retry_delay.ToMilliseconds() / 1_000
     if info.domain == DOMAIN and info.reason in errors_pb2.ErrorReason.keys():  # noqa: SIM118  enum wrapper
         kind = _CLASSES.get(code, errors.InternalError)
         facts = {key: value for key, value in info.metadata.items() if key != "request_id"}
@@ -92,7 +96,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
     """The typed error behind a failed call to another service."""
     for key, value in error.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
-            return from_status(status_pb2.Status.FromString(value))
+            with suppress(DecodeError):
+                return from_status(status_pb2.Status.FromString(value))
     return _foreign(error.code(), None)
 
 
@@ -134,6 +139,11 @@ def _foreign(code: grpc.StatusCode, retry_after_s: float | None) -> ServiceError
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return errors.UnimplementedError(Reason.NOT_SERVED_YET, "The service does not know this method.")
     return errors.InternalError(Reason.INTERNAL_ERROR, "A service of the suite failed.")
+
+
+def _cut(text: str, limit_bytes: int) -> str:
+    """The text without what UTF-8 cannot say, cut to whole characters."""
+    return text.encode(errors="replace")[:limit_bytes].decode(errors="ignore")
 
 
 def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> any_pb2.Any:

@@ -1,0 +1,149 @@
+"""Providers in order, each within its share of the caller's time; the local describer closes the chain."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.captioner.failures import chain_failed, not_configured
+from services.captioner.link import Link
+from services.captioner.local_describer import LOCAL_ID, LocalDescriber, compose
+from services.captioner.picture import Picture
+from services.captioner.prompt import PROMPT_VERSION
+from services.captioner.provider import (
+    Ask,
+    BadPictureError,
+    ConfigError,
+    Description,
+    ParseMode,
+    ProviderError,
+)
+from services.runtime.errors import InvalidArgumentError
+
+# Kept back from the models: for the local describer, or to say in words why there is no answer.
+RESERVE_S = 0.5
+# Shares of the time are not cut below this: an answer takes some seconds.
+MIN_SHARE_S = 15.0
+NO_MODEL = "No model provider is configured; set MISTRAL_API_KEY or OPENAI_API_KEY."
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A provider that did not answer, and why, in words for callers."""
+
+    provider: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A description and how it came about; ``degraded_reason`` is empty when it is what was asked for."""
+
+    description: Description
+    provider: str
+    degraded_reason: str
+    attempts: tuple[Attempt, ...]
+
+
+class Chain:
+    """``order`` are the ids of the operator's chain; ``links`` the models among them that can be asked.
+
+    ``hints`` say for each of the others how to configure it.
+    """
+
+    def __init__(self, order: Sequence[str], links: Mapping[str, Link], hints: Mapping[str, str]) -> None:
+        self.order = tuple(order)
+        self.links = dict(links)
+        self.hints = dict(hints)
+        self.local = LocalDescriber()
+
+    def check(self, wanted: Sequence[str]) -> None:
+        """Raises FailedPreconditionError for an id that is not in the operator's chain."""
+        for provider in wanted:
+            if provider not in self.order:
+                raise not_configured(provider, f"It is not in this server's chain: {', '.join(self.order)}.")
+
+    async def describe(self, picture: Picture, ask: Ask, wanted: Sequence[str], deadline: float) -> Told:
+        """The first answer of ``wanted``, or of the operator's chain when that is empty.
+
+        ``deadline`` is loop time. Raises ServiceError: about the picture, or that nobody could answer.
+        """
+        self.check(wanted)
+        steps = tuple(dict.fromkeys(wanted or self.order))
+        models = [step for step in steps if step in self.links]
+        model_deadline = deadline - RESERVE_S
+        failures: dict[str, ProviderError] = {}
+        for step in steps:
+            if step == LOCAL_ID:
+                return await self._locally(picture, ask, wanted, failures)
+            if step not in self.links:
+                if wanted:
+                    failures[step] = ConfigError(self.hints[step])
+                continue
+            limit = _share(model_deadline, len(models) - models.index(step))
+            try:
+                description = await _ask(self.links[step], picture, ask, limit)
+            except ProviderError as error:
+                failures[step] = error
+            else:
+                filled = await _with_words(description, picture)
+                return Told(filled, step, "", _attempts(failures))
+        raise chain_failed(failures, NO_MODEL)
+
+    async def _locally(
+        self, picture: Picture, ask: Ask, wanted: Sequence[str], failures: Mapping[str, ProviderError]
+    ) -> Told:
+        description = await self.local.describe(picture, ask)
+        attempts = _attempts(failures)
+        return Told(description, LOCAL_ID, _degraded_reason(wanted, attempts), attempts)
+
+    def settings_digest(self, ask: Ask, wanted: Sequence[str]) -> str:
+        """Sixteen hexadecimal digits of everything that decides an answer besides the picture."""
+        models = [(step, self._model(step)) for step in dict.fromkeys(wanted or self.order)]
+        facts = {"models": models, "ask": dataclasses.asdict(ask), "prompt_version": PROMPT_VERSION}
+        canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def _model(self, provider: str) -> str:
+        if provider == LOCAL_ID:
+            return self.local.model
+        return self.links[provider].provider.model if provider in self.links else ""
+
+
+async def _ask(link: Link, picture: Picture, ask: Ask, limit: float) -> Description:
+    try:
+        return await link.describe(picture, ask, limit)
+    except InvalidArgumentError as error:
+        # The bytes do not decode here; where measurements came along, words can still be found.
+        if not picture.is_measured:
+            raise
+        raise BadPictureError(error.message) from error
+
+
+def _share(deadline: float, models_left: int) -> float:
+    """When the next model must have answered, so that those after it have time, too."""
+    now = asyncio.get_running_loop().time()
+    left_s = deadline - now
+    return min(deadline, now + max(left_s / models_left, MIN_SHARE_S))
+
+
+async def _with_words(description: Description, picture: Picture) -> Description:
+    """Prose has no tags: those that are measured fill in."""
+    if description.parse_mode is not ParseMode.PROSE or not picture.is_measured:
+        return description
+    measured = compose(await picture.measurements())
+    return dataclasses.replace(description, tags=measured.tags, objects=measured.objects)
+
+
+def _attempts(failures: Mapping[str, ProviderError]) -> tuple[Attempt, ...]:
+    return tuple(Attempt(provider, error.message) for provider, error in failures.items())
+
+
+def _degraded_reason(wanted: Sequence[str], attempts: Sequence[Attempt]) -> str:
+    if attempts:
+        return "No model answered. " + " ".join(f"{each.provider}: {each.message}" for each in attempts)
+    return "" if LOCAL_ID in wanted else NO_MODEL

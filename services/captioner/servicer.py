@@ -1,0 +1,217 @@
+"""CaptionerService over gRPC: message in, domain call, message out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf import timestamp_pb2
+
+from services.captioner.chain import Chain, Told
+from services.captioner.convert import (
+    STATES,
+    ask_from,
+    caption_from,
+    invalid_field,
+    measurements_from,
+    timeout_from,
+)
+from services.captioner.failures import not_configured, provider_failed
+from services.captioner.keyed_stream import KeyedStream
+from services.captioner.link import Link
+from services.captioner.local_describer import LOCAL_ID
+from services.captioner.picture import Load, Picture
+from services.captioner.prompt import PROMPT_VERSION
+from services.captioner.provider import Ask, ProviderError
+from services.captioner.settings import CaptionerSettings
+from services.captioner.studio import Studio
+from services.runtime import statuses
+from services.runtime.blobs.keys import check_key
+from services.runtime.blobs.port import Blobs
+from services.runtime.context import current_request_id
+from services.runtime.errors import InvalidArgumentError, Reason, ResourceExhaustedError
+from sightmill.v1 import analyzer_pb2, captioner_pb2, captioner_pb2_grpc, common_pb2
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
+    """Estimates and usage are left out here and answer NOT_SERVED_YET."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        studio: Studio,
+        blobs: Blobs,
+        settings: CaptionerSettings,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._chain = chain
+        self._studio = studio
+        self._blobs = blobs
+        self._settings = settings
+        self._stopping = stopping
+        self._calls = 0
+
+    async def CaptionImage(
+        self, request: captioner_pb2.CaptionImageRequest, context: Context
+    ) -> captioner_pb2.CaptionImageResponse:
+        """One image, within the caller's deadline."""
+        with self._admitted():
+            caption = await self._caption(request, self._timeout_s(context))
+        return captioner_pb2.CaptionImageResponse(caption=caption)
+
+    async def CaptionImages(
+        self, request_iterator: AsyncIterator[captioner_pb2.CaptionImagesRequest], context: Context
+    ) -> AsyncGenerator[captioner_pb2.CaptionImagesResponse, None]:
+        """A stream of images; a failure belongs to its item alone."""
+        stream = KeyedStream(
+            aiter(request_iterator), self._item, self._settings.captioner_in_flight, self._stopping
+        )
+        async with aclosing(stream.answers()) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def ListProviders(
+        self, request: captioner_pb2.ListProvidersRequest, context: Context
+    ) -> captioner_pb2.ListProvidersResponse:
+        """The chain in order."""
+        return captioner_pb2.ListProvidersResponse(
+            providers=[self._provider(provider) for provider in self._chain.order],
+            prompt_version=PROMPT_VERSION,
+            settings_digest=self._chain.settings_digest(Ask(detail=self._settings.captioner_detail), ()),
+        )
+
+    async def TestProvider(
+        self, request: captioner_pb2.TestProviderRequest, context: Context
+    ) -> captioner_pb2.TestProviderResponse:
+        """One image to one provider, past the chain."""
+        self._chain.check([request.provider])
+        ask = Ask(detail=self._settings.captioner_detail)
+        picture = self._picture(request.image, None)
+        started = _now()
+        try:
+            with self._admitted():
+                told = await self._told_by(request.provider, picture, ask, started + self._timeout_s(context))
+        except ProviderError as error:
+            status = statuses.to_status(provider_failed(request.provider, error), current_request_id())
+            return captioner_pb2.TestProviderResponse(error=status)
+        digest = self._chain.settings_digest(ask, [request.provider])
+        return captioner_pb2.TestProviderResponse(caption=caption_from(told, digest, _now() - started))
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        limit = self._settings.captioner_max_calls
+        if self._calls >= limit:
+            raise ResourceExhaustedError(
+                Reason.OVERLOADED,
+                f"{limit} images are described already; come back, or use CaptionImages.",
+                retry_after_s=2.0,
+                limit=limit,
+            )
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+
+    async def _item(self, request: captioner_pb2.CaptionImagesRequest) -> captioner_pb2.CaptionImagesResponse:
+        try:
+            timeout_s = timeout_from(request, self._settings.captioner_timeout_s)
+            caption = await self._caption(request, timeout_s)
+        except Exception as fault:  # noqa: BLE001  whatever happens to one item stays in its answer
+            request_id = current_request_id()
+            error = statuses.translate(fault)
+            if error is None:
+                structlog.get_logger("captioner").exception("fault")
+                error = statuses.internal_error(request_id)
+            return captioner_pb2.CaptionImagesResponse(
+                key=request.key, error=statuses.to_status(error, request_id)
+            )
+        return captioner_pb2.CaptionImagesResponse(key=request.key, caption=caption)
+
+    async def _caption(
+        self,
+        request: captioner_pb2.CaptionImageRequest | captioner_pb2.CaptionImagesRequest,
+        timeout_s: float,
+    ) -> captioner_pb2.Caption:
+        started = _now()
+        ask = ask_from(request.options, self._settings.captioner_detail)
+        wanted = tuple(request.options.providers)
+        picture = self._picture(request.image, request.insights if request.HasField("insights") else None)
+        async with asyncio.timeout(timeout_s):
+            told = await self._chain.describe(picture, ask, wanted, started + timeout_s)
+        return caption_from(told, self._chain.settings_digest(ask, wanted), _now() - started)
+
+    async def _told_by(self, provider: str, picture: Picture, ask: Ask, deadline: float) -> Told:
+        if provider == LOCAL_ID:
+            return Told(await self._chain.local.describe(picture, ask), provider, "", ())
+        link = self._chain.links.get(provider)
+        if link is None:
+            raise not_configured(provider, self._chain.hints[provider])
+        return Told(await link.probe(picture, ask, deadline), provider, "", ())
+
+    def _picture(self, source: common_pb2.ImageSource, insights: analyzer_pb2.Insights | None) -> Picture:
+        measured = measurements_from(insights) if insights is not None else None
+        return Picture(self._load(source), self._studio, measured)
+
+    def _load(self, source: common_pb2.ImageSource) -> Load:
+        kind = source.WhichOneof("source")
+        if kind is None:
+            raise invalid_field("image", "Give a blob key or the bytes of the image.")
+        limit = self._settings.captioner_max_upload_bytes
+        if len(source.content) > limit:
+            raise InvalidArgumentError(
+                Reason.IMAGE_TOO_LARGE,
+                f"The image has {len(source.content)} bytes; at most {limit} are taken.",
+                limit_bytes=limit,
+            )
+
+        if kind == "blob_key":
+            check_key(source.blob_key)
+
+        async def load() -> bytes:
+            return source.content if kind == "content" else await self._blobs.get(source.blob_key, limit)
+
+        return load
+
+    def _timeout_s(self, context: Context) -> float:
+        left_s = context.time_remaining()
+        default_s = self._settings.captioner_timeout_s
+        return default_s if left_s is None else max(0.0, min(left_s, 86_400.0))
+
+    def _provider(self, provider: str) -> captioner_pb2.Provider:
+        if provider == LOCAL_ID:
+            return captioner_pb2.Provider(
+                id=provider, model=self._chain.local.model, state=captioner_pb2.PROVIDER_STATE_READY
+            )
+        link = self._chain.links.get(provider)
+        if link is None:
+            return captioner_pb2.Provider(
+                id=provider,
+                state=captioner_pb2.PROVIDER_STATE_NOT_CONFIGURED,
+                message=self._chain.hints[provider],
+            )
+        return _linked(link)
+
+
+def _linked(link: Link) -> captioner_pb2.Provider:
+    since = timestamp_pb2.Timestamp()
+    since.FromMilliseconds(int(link.breaker.since * 1_000))
+    return captioner_pb2.Provider(
+        id=link.provider.id,
+        model=link.provider.model,
+        state=STATES[link.breaker.state(_now())],
+        message=link.breaker.message,
+        in_flight=link.in_flight,
+        queued=link.queued,
+        state_time=since,
+    )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

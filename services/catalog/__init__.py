@@ -1,0 +1,1 @@
+"""Knows what is so: images, analyses, corrections, counts. Calls no other service."""

@@ -1,0 +1,1 @@
+"""The blob port: bytes under a key, in a folder or a bucket."""

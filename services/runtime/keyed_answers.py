@@ -1,0 +1,92 @@
+"""The server's side of a stream of keyed items: a bounded number in work, answered as they are ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from typing import Any, Protocol, TypeVar
+
+from services.runtime.errors import InvalidArgumentError, Reason, UnavailableError
+
+MAX_KEY_CHARS = 128
+
+
+class Keyed(Protocol):
+    """An item that names itself."""
+
+    @property
+    def key(self) -> str:
+        """Unique among the items in work."""
+
+
+Item = TypeVar("Item", bound=Keyed)
+Answer = TypeVar("Answer")
+
+
+async def keyed_answers(
+    requests: AsyncIterator[Item],
+    work: Callable[[Item], Coroutine[Any, Any, Answer]],
+    limit: int,
+    stopping: asyncio.Event,
+) -> AsyncIterator[Answer]:
+    """Yields answers in the order of completion; leaving the generator cancels what is in work.
+
+    At most ``limit`` items are read and not yet answered: beyond that nothing is read, and flow control holds
+    the sender back. ``work`` turns the failure of an item into an answer; what it raises ends the stream.
+
+    Raises InvalidArgumentError (INVALID_STREAM) for a missing or doubled key, and UnavailableError (DRAINING)
+    once the process stops and the items in work are answered.
+    """
+    room = asyncio.Semaphore(limit)
+    in_work: dict[asyncio.Task[Answer], str] = {}
+    # A finished item, or None when reading or serving has ended.
+    events: asyncio.Queue[asyncio.Task[Answer] | None] = asyncio.Queue()
+
+    async def read() -> None:
+        while True:
+            await room.acquire()
+            request = await anext(requests, None)
+            if request is None:
+                return
+            if stopping.is_set():
+                return
+            _check_key(request.key, in_work.values())
+            task = asyncio.create_task(work(request))
+            in_work[task] = request.key
+            task.add_done_callback(events.put_nowait)
+
+    reading = asyncio.create_task(read())
+    halting = asyncio.create_task(stopping.wait())
+    for ending in (reading, halting):
+        ending.add_done_callback(lambda _: events.put_nowait(None))
+    try:
+        while in_work or not (reading.done() or halting.done()):
+            finished = await events.get()
+            if finished is not None:
+                del in_work[finished]
+                yield finished.result()
+                room.release()
+        if reading.done():
+            reading.result()
+        if stopping.is_set():
+            raise UnavailableError(
+                Reason.DRAINING,
+                "This process is shutting down; send what is not answered to another one.",
+                retry_after_s=1.0,
+            )
+    finally:
+        unfinished: list[asyncio.Task[Any]] = [reading, halting, *in_work]
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+
+
+def _check_key(key: str, in_work: Collection[str]) -> None:
+    if not 1 <= len(key) <= MAX_KEY_CHARS:
+        raise InvalidArgumentError(
+            Reason.INVALID_STREAM, f"Each item of a stream has a key of 1 to {MAX_KEY_CHARS} characters."
+        )
+    if key in in_work:
+        raise InvalidArgumentError(
+            Reason.INVALID_STREAM, f"Key {key!r} is still in work; wait for its answer, or use another key."
+        )

@@ -1,0 +1,1 @@
+"""The work queue port: durable lanes of messages, and lossy events."""
