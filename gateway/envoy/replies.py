@@ -26,8 +26,8 @@ class Reply:
 REPLIES = (
     Reply(400, 3, "INVALID_FIELD"),
     Reply(403, 7, "NOT_ALLOWED"),
-    Reply(404, 5, "INVALID_NAME", "Nothing is served under this path and method."),
-    Reply(405, 12, "INVALID_NAME", "This path does not take this method."),
+    Reply(404, 5, "ROUTE_NOT_FOUND", "Nothing is served under this path and method."),
+    Reply(405, 12, "ROUTE_NOT_FOUND", "This path does not take this method."),
     Reply(408, 4, "DEADLINE", "The request did not arrive in time."),
     Reply(413, 3, "IMAGE_TOO_LARGE", "The body is larger than the edge takes for JSON; upload as multipart."),
     Reply(415, 3, "INVALID_FIELD"),

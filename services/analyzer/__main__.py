@@ -24,8 +24,10 @@ async def start(app: App[AnalyzerSettings]) -> str:
             max_pixels=settings.analyzer_max_pixels,
             face_model=settings.analyzer_face_model,
             tessdata=settings.analyzer_tessdata,
+            tessdata_prefix=settings.analyzer_tessdata_prefix,
             languages=settings.analyzer_text_language,
             text_timeout_s=settings.analyzer_text_timeout_s,
+            with_location=True,  # each call may withhold it
         )
     )
     for name, message in convert.fallbacks(analyzer).items():

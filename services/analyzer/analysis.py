@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,9 +16,11 @@ from services.analyzer.decode import Decoder
 from services.analyzer.detector import (
     Cancellation,
     Detector,
+    Equipment,
     Outcome,
     describe_detector,
     digest_settings,
+    equipment_of,
     raise_if_cancelled,
     run_detector,
 )
@@ -26,11 +31,17 @@ from services.analyzer.hashes import HashDetector, Hashes
 from services.analyzer.luminance import Luminance, LuminanceDetector
 from services.analyzer.picture import Box, Picture
 from services.analyzer.render import Rendition, render_annotated, render_thumbnail
+from services.analyzer.resources import ResourceMissingError, find_tessdata
 from services.analyzer.scene import Scene, SceneDetector
 from services.analyzer.text import Text, TextDetector
+from services.runtime.errors import InvalidArgumentError, Reason
 
 # Changes when decode, orchestration or rendering change what comes out; detectors have versions of their own.
 VERSION = "1"
+
+# Sets of detectors that are kept; each language holds an engine a thread.
+MAX_TOOLSETS = 8
+LANGUAGES = re.compile(r"(?=.{2,64}$)[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*")
 
 T = TypeVar("T")
 
@@ -71,13 +82,16 @@ class Plan:
     """What one call wants.
 
     ``thumbnail_edge_px`` is the thumbnail's longer edge, 0 for the operator's default. ``annotated`` draws
-    the faces found, so it needs FACES among the insights.
+    the faces found, so it needs FACES among the insights. ``languages`` "" and ``with_location`` None leave
+    the choice to the operator.
     """
 
     insights: frozenset[Insight] = frozenset(Insight)
     thumbnail: bool = False
     thumbnail_edge_px: int = 0
     annotated: bool = False
+    languages: str = ""
+    with_location: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,8 @@ class Report:
     """
 
     picture: PictureFacts
+    tools: Toolset
+    duration_ms: float
     colours: Outcome[Palette] | None = None
     luminance: Outcome[Luminance] | None = None
     scene: Outcome[Scene] | None = None
@@ -110,6 +126,13 @@ class Report:
     exif: Outcome[ExifFacts] | None = None
     thumbnail: Rendition | None = None
     annotated: Rendition | None = None
+
+    def outcomes(self) -> Iterator[tuple[Insight, Outcome[object]]]:
+        """How each detector ended that was asked for."""
+        for insight in Insight:
+            outcome: Outcome[object] | None = getattr(self, insight.value)
+            if outcome is not None:
+                yield insight, outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +166,73 @@ class Detectors:
         yield from (self.colours, self.luminance, self.scene, self.faces, self.text, self.hashes, self.exif)
 
 
+@dataclass(frozen=True, slots=True)
+class Toolset:
+    """The detectors of one kind of plan, the languages that they read, and what their results depend on.
+
+    ``settings_digest`` covers version and settings of every detector that the plan asks for; ``digests``
+    those of one detector each.
+    """
+
+    detectors: Detectors
+    languages: str
+    settings_digest: str
+    digests: Mapping[Insight, str]
+
+
+class Toolbox:
+    """Makes the detectors that a plan's languages and its view of locations need, and keeps a few sets."""
+
+    def __init__(self, config: AnalyzerConfig, standard: Detectors) -> None:
+        self.standard = standard
+        self._config = config
+        self._lock = threading.Lock()
+        self._sets: dict[tuple[object, ...], Toolset] = {}
+
+    def pick(self, plan: Plan) -> Toolset:
+        """The detectors for ``plan``. Raises InvalidArgumentError for a language that is not installed."""
+        languages = plan.languages or self._config.languages
+        with_location = self._config.with_location if plan.with_location is None else plan.with_location
+        key = (languages, with_location, plan.insights)
+        with self._lock:
+            tools = self._sets.get(key)
+            if tools is None:
+                tools = self._sets[key] = self._make(languages, with_location, plan.insights)
+                if len(self._sets) > MAX_TOOLSETS:
+                    self._sets.pop(next(iter(self._sets)))
+            return tools
+
+    def _make(self, languages: str, with_location: bool, insights: frozenset[Insight]) -> Toolset:
+        detectors = self.standard
+        if languages != self._config.languages:
+            detectors = replace(detectors, text=self._reader(languages))
+        if with_location != self._config.with_location:
+            detectors = replace(detectors, exif=ExifDetector(with_location=with_location))
+        wanted = [
+            (insight, describe_detector(each))
+            for insight, each in zip(Insight, detectors, strict=True)
+            if insight in insights
+        ]
+        return Toolset(
+            detectors=detectors,
+            languages=languages,
+            settings_digest=digest_settings({"version": VERSION, "detectors": [each for _, each in wanted]}),
+            digests={insight: digest_settings(each) for insight, each in wanted},
+        )
+
+    def _reader(self, languages: str) -> TextDetector:
+        config = self._config
+        if not LANGUAGES.fullmatch(languages):
+            raise _invalid_language(
+                "text_language is up to 64 characters of Tesseract codes joined with '+'."
+            )
+        try:
+            find_tessdata(config.tessdata, config.tessdata_prefix, languages)
+        except ResourceMissingError as error:
+            raise _invalid_language(str(error)) from None
+        return TextDetector.open(config.tessdata, config.tessdata_prefix, languages, config.text_timeout_s)
+
+
 class Analyzer:
     """Analyzes images; safe to call from many threads at once, one image a thread and core."""
 
@@ -150,25 +240,30 @@ class Analyzer:
         """Load everything once (about half a second); ``detectors`` replaces the standard set."""
         self._config = config
         self._decoder = Decoder(config.max_pixels)
-        self._detectors = detectors or Detectors.open(config)
+        self._toolbox = Toolbox(config, detectors or Detectors.open(config))
         self.version = VERSION
-        self.settings_digest = digest_settings(
-            {"version": VERSION, "detectors": [describe_detector(each) for each in self._detectors]}
-        )
+        self.settings_digest = self._toolbox.pick(Plan()).settings_digest
 
-    def describe(self) -> list[dict[str, object]]:
-        """Name, version and settings of each detector."""
-        return [describe_detector(each) for each in self._detectors]
+    def equipment(self) -> dict[Insight, tuple[str, Equipment]]:
+        """Version and equipment of each detector."""
+        detectors = self._toolbox.standard
+        return {
+            insight: (each.version, equipment_of(each))
+            for insight, each in zip(Insight, detectors, strict=True)
+        }
 
     def analyze(self, data: bytes, plan: Plan, cancelled: Cancellation = None) -> Report:
         """Analyze one encoded image; blocks for milliseconds to seconds, so call it in a worker thread.
 
-        Raises InvalidArgumentError if the image doesn't decode or has too many pixels, and
-        AnalysisCancelledError soon after ``cancelled`` is set. A detector's own trouble is in its outcome.
+        Raises InvalidArgumentError if the image doesn't decode, has too many pixels or ``plan`` names a
+        language that is not installed, and AnalysisCancelledError soon after ``cancelled`` is set. A
+        detector's own trouble is in its outcome.
         """
+        started = time.perf_counter()
         raise_if_cancelled(cancelled)
+        tools = self._toolbox.pick(plan)
         picture = self._decoder.decode(data)
-        detectors = self._detectors
+        detectors = tools.detectors
 
         def run(insight: Insight, detector: Detector[T]) -> Outcome[T] | None:
             return run_detector(detector, picture, cancelled) if insight in plan.insights else None
@@ -181,8 +276,12 @@ class Analyzer:
         faces = run(Insight.FACES, detectors.faces)
         text = run(Insight.TEXT, detectors.text)
         raise_if_cancelled(cancelled)
+        thumbnail = self._shrink(picture, plan.thumbnail_edge_px) if plan.thumbnail else None
+        annotated = self._annotate(data, picture, faces) if plan.annotated else None
         return Report(
             picture=_list_facts(picture),
+            tools=tools,
+            duration_ms=(time.perf_counter() - started) * 1_000,
             colours=colours,
             luminance=luminance,
             scene=scene,
@@ -190,8 +289,8 @@ class Analyzer:
             text=text,
             hashes=hashes,
             exif=exif,
-            thumbnail=self._shrink(picture, plan.thumbnail_edge_px) if plan.thumbnail else None,
-            annotated=self._annotate(data, picture, faces) if plan.annotated else None,
+            thumbnail=thumbnail,
+            annotated=annotated,
         )
 
     def make_thumbnail(self, data: bytes, edge_px: int = 0) -> Rendition:
@@ -213,6 +312,10 @@ class Analyzer:
         if picture.reduction > 1:
             return self.make_annotated(data, boxes)
         return render_annotated(picture.rgb.copy(), boxes, picture.format)
+
+
+def _invalid_language(rule: str) -> InvalidArgumentError:
+    return InvalidArgumentError(Reason.INVALID_FIELD, rule, field="text_language")
 
 
 def _list_facts(picture: Picture) -> PictureFacts:

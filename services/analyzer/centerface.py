@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from services.analyzer.picture import Picture, Pixels
+from services.analyzer.picture import Picture
 
 FIRST_EDGE_PX = 480
 SECOND_EDGE_PX = 1280
@@ -146,7 +146,7 @@ def _shrinkage(picture: Picture) -> float:
     return max(picture.width, picture.height) / FIRST_EDGE_PX
 
 
-def _to_candidate(row: Pixels | Floats) -> Candidate:
+def _to_candidate(row: Floats) -> Candidate:
     left, top, right, bottom, score, *marks = (float(value) for value in row)
     points = tuple(zip(marks[0::2], marks[1::2], strict=True))
     return Candidate(left, top, right, bottom, min(1.0, score), points)

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from services.analyzer.analysis import Insight
-from services.analyzer.detector import Status
-from services.analyzer.luminance import BlurLevel
-from services.analyzer.scene import SceneType
-from sightmill.v1 import analyzer_pb2
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.analyzer.analysis import VERSION, Analyzer, Insight, Plan, Report, Toolset
+from services.analyzer.colours import Palette
+from services.analyzer.detector import Cancellation, Outcome, Status, equipment_of
+from services.analyzer.exif import ExifFacts
+from services.analyzer.faces import Faces
+from services.analyzer.hashes import Hashes
+from services.analyzer.luminance import BlurLevel, Luminance
+from services.analyzer.picture import Box
+from services.analyzer.render import Rendition
+from services.analyzer.scene import Scene, SceneType
+from services.analyzer.text import Text
+from services.runtime.errors import InvalidArgumentError, Reason
+from sightmill.v1 import analyzer_pb2, common_pb2
 
 THUMBNAIL_EDGES = range(16, 2_049)
 DEFAULT_THUMBNAIL_EDGE = 300
@@ -54,6 +68,7 @@ def plan(options: analyzer_pb2.AnalyzeOptions) -> Plan:
     wanted = frozenset(INSIGHTS[detector] for detector in options.detectors if detector in INSIGHTS)
     return Plan(
         insights=wanted if options.detectors else frozenset(Insight),
+        thumbnail=bool(edge),
         thumbnail_edge_px=edge,
         languages=options.text_language,
         with_location=not options.withhold_location,
@@ -70,12 +85,12 @@ def drawing(
                 Reason.INVALID_FIELD, f"boxes has at most {MAX_BOXES} entries.", field="boxes"
             )
         boxes = [Box(box.x, box.y, box.width, box.height) for box in request.boxes]
-        return lambda data, _cancelled: analyzer.draw_boxes(data, boxes)
+        return lambda data, _cancelled: analyzer.make_annotated(data, boxes)
     if request.kind == analyzer_pb2.RENDITION_KIND_THUMBNAIL:
         edge = request.thumbnail_edge or DEFAULT_THUMBNAIL_EDGE
         if edge not in THUMBNAIL_EDGES:
             raise _edge_out_of_range()
-        return lambda data, _cancelled: analyzer.draw_thumbnail(data, edge)
+        return lambda data, _cancelled: analyzer.make_thumbnail(data, edge)
     raise InvalidArgumentError(Reason.INVALID_FIELD, "kind is ANNOTATED or THUMBNAIL.", field="kind")
 
 
@@ -101,44 +116,48 @@ def analysis(report: Report, options: analyzer_pb2.AnalyzeOptions) -> analyzer_p
 
 def detector_infos(analyzer: Analyzer) -> list[analyzer_pb2.DetectorInfo]:
     """Every detector of the contract and whether it can work here."""
-    infos = [
+    installed = [
         analyzer_pb2.DetectorInfo(
             detector=DETECTORS[insight],
-            status=STATUSES[
-                Status.UNAVAILABLE if equipment.missing and not equipment.fallback else Status.OK
-            ],
+            status=STATUSES[Status.OK if equipment.engine else Status.UNAVAILABLE],
             engine=equipment.engine,
             fallback=equipment.fallback,
-            version=equipment.version,
+            version=version,
             message=equipment.missing,
             on_by_default=True,
         )
-        for insight, equipment in analyzer.equipment().items()
+        for insight, (version, equipment) in analyzer.equipment().items()
     ]
-    for detector in MISSING:
-        infos.append(
-            analyzer_pb2.DetectorInfo(
-                detector=detector, status=analyzer_pb2.DETECTOR_STATUS_UNAVAILABLE, message=MISSING_MESSAGE
-            )
+    missing = [
+        analyzer_pb2.DetectorInfo(
+            detector=detector, status=analyzer_pb2.DETECTOR_STATUS_UNAVAILABLE, message=MISSING_MESSAGE
         )
-    return infos
+        for detector in MISSING
+    ]
+    return installed + missing
 
 
 def fallbacks(analyzer: Analyzer) -> dict[str, str]:
     """What works with less than intended, or not at all, and how to get it: for the health report."""
-    return {str(insight): each.missing for insight, each in analyzer.equipment().items() if each.missing}
+    return {
+        str(insight): equipment.missing
+        for insight, (_, equipment) in analyzer.equipment().items()
+        if equipment.missing
+    }
 
 
 def _insights(report: Report) -> analyzer_pb2.Insights:
     picture = report.picture
     insights = analyzer_pb2.Insights(
-        analyzer_version=report.analyzer_version,
-        settings_digest=report.settings_digest,
+        analyzer_version=VERSION,
+        settings_digest=report.tools.settings_digest,
         width=picture.width,
         height=picture.height,
         color_mode=picture.mode,
         elapsed=_duration(report.duration_ms),
-        detectors=[_detector_report(insight, outcome) for insight, outcome in report.outcomes()],
+        detectors=[
+            _detector_report(insight, outcome, report.tools) for insight, outcome in report.outcomes()
+        ],
     )
     if report.colours and report.colours.value:
         insights.dominant_colors.extend(_colors(report.colours.value))
@@ -149,7 +168,9 @@ def _insights(report: Report) -> analyzer_pb2.Insights:
     if report.faces and report.faces.value:
         insights.faces.CopyFrom(_faces(report.faces.value, picture.width, picture.height))
     if report.text and report.text.value:
-        insights.text.CopyFrom(_text(report.text.value, picture.width, picture.height))
+        insights.text.CopyFrom(
+            _text(report.text.value, report.tools.languages, picture.width, picture.height)
+        )
     if report.hashes and report.hashes.value:
         insights.hashes.CopyFrom(_hashes(report.hashes.value))
     if report.exif and report.exif.value:
@@ -157,15 +178,18 @@ def _insights(report: Report) -> analyzer_pb2.Insights:
     return insights
 
 
-def _detector_report(insight: Insight, outcome: Outcome[object]) -> analyzer_pb2.DetectorReport:
+def _detector_report(
+    insight: Insight, outcome: Outcome[object], tools: Toolset
+) -> analyzer_pb2.DetectorReport:
+    equipment = equipment_of(getattr(tools.detectors, insight.value))
     return analyzer_pb2.DetectorReport(
         detector=DETECTORS[insight],
         status=STATUSES[outcome.status],
         message=outcome.reason,
-        engine=outcome.engine,
-        fallback=outcome.fallback,
+        engine=equipment.engine,
+        fallback=equipment.fallback,
         version=outcome.version,
-        settings_digest=outcome.settings_digest,
+        settings_digest=tools.digests[insight],
         elapsed=_duration(outcome.duration_ms),
     )
 
@@ -216,11 +240,11 @@ def _faces(found: Faces, width: int, height: int) -> analyzer_pb2.FaceInsight:
     )
 
 
-def _text(read: Text, width: int, height: int) -> analyzer_pb2.TextInsight:
+def _text(read: Text, languages: str, width: int, height: int) -> analyzer_pb2.TextInsight:
     return analyzer_pb2.TextInsight(
         text=read.text,
         word_count=read.word_count,
-        language=read.languages,
+        language=languages,
         words=[
             analyzer_pb2.Word(
                 text=word.text, box=_box(word.box, width, height), confidence=100 * word.confidence

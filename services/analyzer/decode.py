@@ -1,7 +1,7 @@
 """One decode an image: upright, bounded, shared by all detectors.
 
-OpenCV takes what it decodes fast and right (8 and 16 bit JPEG, PNG, WebP, BMP of one frame); everything
-else goes through Pillow, restricted to the formats below.
+OpenCV takes what it decodes fast and right: JPEG, PNG, WebP and BMP of one frame. Everything else goes
+through Pillow, restricted to the formats below.
 """
 
 from __future__ import annotations
@@ -157,9 +157,11 @@ def _decode_pixels(data: bytes, header: _Header, image: Image.Image, *, full_col
     try:
         return _decode_with_pillow(image)
     except OSError:
+        if header.format != "JPEG":
+            raise
         # A JPEG cut short lacks its end marker; with one, the decoder returns the part that is there.
         raster = _decode_with_opencv(data + _END_OF_JPEG, header, full_colour=full_colour, truncated=True)
-        if header.format != "JPEG" or raster is None:
+        if raster is None:
             raise
         return raster
 

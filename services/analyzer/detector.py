@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import structlog
 
 from services.analyzer.picture import Picture
-from services.runtime.errors import DeadlineError, FailedPreconditionError, Reason
+from services.runtime.errors import DeadlineError, FailedPreconditionError, Reason, ServiceError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -59,6 +59,27 @@ class Detector(Protocol[T_co]):
         """Look at one picture; "found nothing" is a result. Raises DetectorUnavailableError."""
 
 
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What a detector works with: its engine, whether that is less than intended, and how to get the rest.
+
+    ``missing`` is empty where nothing is missing; without an engine the detector cannot look at all.
+    """
+
+    engine: str = "opencv"
+    fallback: bool = False
+    missing: str = ""
+
+
+@runtime_checkable
+class Equipped(Protocol):
+    """A detector whose engine may be missing."""
+
+    @property
+    def equipment(self) -> Equipment:
+        """What it works with."""
+
+
 class Status(enum.Enum):
     """How one detector ended. OK includes "looked, found nothing"."""
 
@@ -97,11 +118,19 @@ def run_detector(detector: Detector[T], picture: Picture, cancelled: Cancellatio
         raise
     except DetectorUnavailableError as error:
         status, reason = Status.UNAVAILABLE, error.message
+    except ServiceError as error:
+        status, reason = Status.FAILED, error.message
+        _log.warning("detector_failed", detector=detector.name, reason=error.message)
     except Exception as error:  # noqa: BLE001 - one detector must never cost the others their results
         status, reason = Status.FAILED, f"The {detector.name} detector failed with {type(error).__name__}."
         _log.exception("detector_failed", detector=detector.name, width=picture.width, height=picture.height)
     duration_ms = (time.perf_counter() - started) * 1000
     return Outcome(detector.name, detector.version, status, duration_ms, value, reason)
+
+
+def equipment_of(detector: Detector[object]) -> Equipment:
+    """What a detector works with; most need nothing that could be missing."""
+    return detector.equipment if isinstance(detector, Equipped) else Equipment()
 
 
 def describe_detector(detector: Detector[object]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 import structlog
 
 from services.analyzer.centerface import Candidate, CenterFace
-from services.analyzer.detector import Cancellation, DetectorUnavailableError
+from services.analyzer.detector import Cancellation, DetectorUnavailableError, Equipment
 from services.analyzer.haar_cascade import HaarCascade
 from services.analyzer.picture import Box, Picture
 from services.analyzer.resources import ResourceMissingError, find_cascade, find_face_model
@@ -60,8 +60,16 @@ class FaceDetector:
     version: ClassVar[str] = "1"
 
     def __init__(self, finder: FaceFinder | None, missing: str = "") -> None:
+        """``missing`` says what the better engine would need; without ``finder``, what any would."""
         self._finder = finder
         self._missing = missing
+
+    @property
+    def equipment(self) -> Equipment:
+        """The engine that looks."""
+        if self._finder is None:
+            return Equipment(engine="", missing=self._missing)
+        return Equipment(self._finder.name, fallback=bool(self._missing), missing=self._missing)
 
     @classmethod
     def open(cls, model_path: Path | None) -> FaceDetector:
@@ -70,9 +78,10 @@ class FaceDetector:
             return cls(CenterFace(find_face_model(model_path)))
         except Exception as error:  # noqa: BLE001 - a model that does not load is as good as none
             places = getattr(error, "places", ())
+            missing = str(error) if places else "The face model does not load."
             _log.warning("face_model_not_loaded", reason=repr(error), places=places, instead=HaarCascade.name)
         try:
-            return cls(HaarCascade(find_cascade()))
+            return cls(HaarCascade(find_cascade()), missing)
         except ResourceMissingError as error:
             _log.warning("face_cascade_not_loaded", reason=repr(error), places=error.places)
             return cls(None, f"Neither face model nor cascade can be loaded. {error}")

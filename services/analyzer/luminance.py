@@ -59,7 +59,8 @@ class LuminanceDetector:
         sharpness = min(variance / 10, 100.0)
         contrast = min(float(deviation[0, 0]), 100.0)
         return Luminance(
-            brightness=max(0, min(255, int(mean[0, 0]))),
+            # By whole numbers: the mean of equal pixels may come out a hair below their value.
+            brightness=round(mean[0, 0] * picture.grey.size) // picture.grey.size,
             contrast=round(contrast, 2),
             laplacian_variance=variance,
             sharpness=round(sharpness, 2),

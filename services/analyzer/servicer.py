@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -48,8 +49,10 @@ class AnalyzerServicer(analyzer_pb2_grpc.AnalyzerServiceServicer):
     ) -> AsyncIterator[analyzer_pb2.AnalyzeImagesResponse]:
         """See the proto."""
         limit = AHEAD_PER_THREAD * self._threads
-        async for answer in keyed_answers(request_iterator, self._analyze_item, limit, self._stopping):
-            yield answer
+        stream = keyed_answers(request_iterator, self._analyze_item, limit, self._stopping)
+        async with aclosing(stream) as answers:
+            async for answer in answers:
+                yield answer
 
     async def RenderImage(
         self, request: analyzer_pb2.RenderImageRequest, context: Context

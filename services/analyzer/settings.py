@@ -34,7 +34,10 @@ class AnalyzerSettings(RuntimeSettings):
         None, description="centerface.onnx; empty for the installed package"
     )
     analyzer_tessdata: Path | None = Field(
+        None, description="folder with *.traineddata; empty to look in the usual places"
+    )
+    analyzer_tessdata_prefix: Path | None = Field(
         None,
-        validation_alias=AliasChoices("SIGHTMILL_ANALYZER_TESSDATA", "TESSDATA_PREFIX"),
-        description="folder with *.traineddata; empty to look in the usual places",
+        validation_alias=AliasChoices("SIGHTMILL_ANALYZER_TESSDATA_PREFIX", "TESSDATA_PREFIX"),
+        description="the first place to look for *.traineddata",
     )

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import structlog
 
-from services.analyzer.detector import Cancellation, DetectorUnavailableError, raise_if_cancelled
+from services.analyzer.detector import Cancellation, DetectorUnavailableError, Equipment, raise_if_cancelled
 from services.analyzer.picture import Box, Picture, Pixels
 from services.analyzer.pytesseract_engine import PytesseractEngine
 from services.analyzer.resources import ResourceMissingError, find_tessdata, find_tesseract
@@ -73,6 +73,13 @@ class TextDetector:
         self._timeout_s = timeout_s
         self._missing = missing
 
+    @property
+    def equipment(self) -> Equipment:
+        """The engine that reads."""
+        if self._engine is None:
+            return Equipment(engine="", missing=self._missing)
+        return Equipment(self._engine.name, fallback=bool(self._missing), missing=self._missing)
+
     @classmethod
     def open(
         cls, tessdata: Path | None, prefix: Path | None, languages: str, timeout_s: float
@@ -88,7 +95,10 @@ class TextDetector:
         except Exception as error:  # noqa: BLE001 - a library that does not load is as good as none
             _log.warning("text_engine_not_loaded", reason=repr(error), instead=PytesseractEngine.name)
         try:
-            return cls(PytesseractEngine(find_tesseract(), folder, languages), timeout_s=timeout_s)
+            engine = PytesseractEngine(find_tesseract(), folder, languages)
+            return cls(
+                engine, timeout_s=timeout_s, missing="tesserocr does not load; reading is much slower."
+            )
         except Exception as error:  # noqa: BLE001 - as above
             _log.warning("text_engine_not_loaded", reason=repr(error))
             return cls(None, missing="Neither tesserocr nor pytesseract with its program can be loaded.")

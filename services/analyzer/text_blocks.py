@@ -16,7 +16,7 @@ BLOCK_GLYPH_PX = 32
 BLOCK_EDGE_PX = 2200
 BLOCK_MARGIN = 0.3
 MAX_SCALE = 4.0
-# Bounds the time spent on a texture that looks like text; lines with most glyphs come first.
+# Bounds the time spent on a texture that looks like text; the blocks with most glyphs are read.
 MAX_BLOCKS = 12
 
 
@@ -37,13 +37,16 @@ class TextBlock:
 def plan_blocks(lines: Sequence[TextLine], width: int, height: int) -> list[TextBlock]:
     """Plan what to read of a picture of ``width`` x ``height`` pixels, in reading order."""
     blocks: list[TextBlock] = []
+    groups: list[list[TextLine]] = []
     for light_on_dark in (False, True):
         same = [line for line in lines if line.light_on_dark is light_on_dark]
         if len(same) >= PAGE_FROM_LINES:
             blocks.append(_plan_page(same, width, height))
         else:
-            blocks += [_plan_block(group, width, height) for group in _group_lines(same)]
-    return sorted(blocks[:MAX_BLOCKS], key=lambda block: (block.top, block.left))
+            groups += _group_lines(same)
+    groups.sort(key=lambda group: -sum(line.glyphs for line in group))
+    blocks += [_plan_block(group, width, height) for group in groups[:MAX_BLOCKS]]
+    return sorted(blocks, key=lambda block: (block.top, block.left))
 
 
 def _plan_page(lines: Sequence[TextLine], width: int, height: int) -> TextBlock:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.analyzer.picture import Pixels
+from services.runtime.errors import DeadlineError, Reason
 
 
 class Segmentation(enum.IntEnum):
@@ -18,8 +19,14 @@ class Segmentation(enum.IntEnum):
     LINE = 7
 
 
-class TextTimeoutError(Exception):
+class TextTimeoutError(DeadlineError):
     """The engine was stopped at its time limit."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Reason.DEADLINE,
+            "Reading the text took longer than allowed; raise the time for text or send less of it.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

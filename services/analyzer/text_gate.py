@@ -29,13 +29,11 @@ MAX_GLYPHS = 4000
 class _Bar:
     """What a chain must reach to count as text.
 
-    ``contrast`` mean difference of its ink from the local mean, in grey levels; ``cover`` share of the ink in
-    its box that belongs to it; ``separation`` 0..1 how well its box falls into two greys (Otsu). ``stray``
-    and ``spread`` bound how far glyphs lie off one base line and one height, in median heights; ``fill`` is
-    the share of a glyph's own box that is ink: leaves and wires have less.
+    ``cover`` share of the ink in its box that belongs to it; ``separation`` 0..1 how well its box falls into
+    two greys (Otsu). ``stray`` and ``spread`` bound how far glyphs lie off one base line and one height, in
+    median heights; ``fill`` is the share of a glyph's own box that is ink: leaves and wires have less.
     """
 
-    contrast: float
     cover: float
     separation: float
     stray: float
@@ -44,8 +42,8 @@ class _Bar:
 
 
 # Measured on rendered signs against textless photos: a long chain is evidence in itself, a short one is not.
-LONG_BAR = _Bar(contrast=25, cover=0.65, separation=0.65, stray=0.2, spread=0.3, fill=0.3)
-SHORT_BAR = _Bar(contrast=45, cover=0.85, separation=0.78, stray=0.1, spread=0.16, fill=0.36)
+LONG_BAR = _Bar(cover=0.65, separation=0.65, stray=0.2, spread=0.3, fill=0.3)
+SHORT_BAR = _Bar(cover=0.85, separation=0.78, stray=0.1, spread=0.16, fill=0.36)
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -92,7 +90,7 @@ def _find_chains(grey: Pixels) -> list[TextLine]:
         ink = cv2.threshold(difference, INK_CONTRAST, 255, cv2.THRESH_BINARY)[1]
         for chain in _chain_glyphs(_find_glyphs(ink)):
             bar = LONG_BAR if len(chain) >= LONG_CHAIN else SHORT_BAR
-            if _is_straight(chain, bar) and _is_printed(chain, grey, difference, ink, bar):
+            if _is_straight(chain, bar) and _is_printed(chain, grey, ink, bar):
                 lines.append(_describe_line(chain, light_on_dark))
     return lines
 
@@ -168,20 +166,23 @@ def _middle(values: Floats) -> float:
     return float(np.sort(values)[len(values) // 2])
 
 
-def _is_printed(chain: Floats, grey: Pixels, difference: Pixels, ink: Pixels, bar: _Bar) -> bool:
+def _is_printed(chain: Floats, grey: Pixels, ink: Pixels, bar: _Bar) -> bool:
     left, top, width, height, area = chain.T
     box = np.s_[int(top.min()) : int((top + height).max()), int(left.min()) : int((left + width).max())]
-    if cv2.mean(difference[box], mask=ink[box])[0] < bar.contrast:
-        return False
     if area.sum() < bar.cover * cv2.countNonZero(ink[box]):
         return False
-    level, _ = cv2.threshold(grey[box], 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    light = grey[box] > level
-    share = light.mean()
+    return _separate(grey[box]) >= bar.separation
+
+
+def _separate(grey: Pixels) -> float:
+    """How well a region falls into two greys, 0..1: the share of its variance between Otsu's classes."""
+    level, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    light = grey > level
+    share = float(light.mean())
     if not 0 < share < 1:
-        return False
-    step = grey[box][light].mean() - grey[box][~light].mean()
-    return bool(share * (1 - share) * step * step >= bar.separation * grey[box].var())
+        return 0.0
+    step = float(grey[light].mean() - grey[~light].mean())
+    return share * (1 - share) * step * step / float(grey.var())
 
 
 def _describe_line(chain: Floats, light_on_dark: bool) -> TextLine:

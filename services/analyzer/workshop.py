@@ -28,8 +28,8 @@ BLOB_PREFIX = "sha256/"
 class Workshop:
     """Reads an image's bytes and has a thread look at them, within a deadline.
 
-    ``max_waiting`` bounds the calls that wait for a thread. A call that is cancelled or runs out of time frees
-    its thread as soon as the work notices: between detectors, and within the reading of text.
+    ``max_waiting`` bounds the calls that wait for a thread. A call that is cancelled or runs out of time
+    frees its thread as soon as the work notices: between detectors, and within the reading of text.
     """
 
     def __init__(self, blobs: Blobs, threads: int, max_waiting: int, max_bytes: int) -> None:

@@ -7,8 +7,7 @@ from services.captioner.providers import build_chain, calls_in_flight
 from services.captioner.servicer import CaptionerServicer
 from services.captioner.settings import CaptionerSettings
 from services.captioner.studio import open_studio
-from services.runtime.blobs.obstore_blobs import open_blobs
-from services.runtime.blobs.options import BlobOptions
+from services.runtime.ports import attach_blobs
 from services.runtime.process import App, run, service_parser
 from sightmill.v1 import captioner_pb2_grpc
 
@@ -27,9 +26,7 @@ async def start(app: App[CaptionerSettings]) -> str:
         )
     )
     studio = app.stack.enter_context(open_studio(settings.captioner_decoders, settings.captioner_max_pixels))
-    blobs = open_blobs(settings.blob_location, _blob_options(settings))
-    app.stack.push_async_callback(blobs.close)
-    app.health.add_check("blobs", blobs.ping)
+    blobs = attach_blobs(app)
     chain = build_chain(settings, http, app.metrics.registry)
     if not chain.links:
         app.health.add_fallback("captions", NO_MODEL)
@@ -41,16 +38,6 @@ async def start(app: App[CaptionerSettings]) -> str:
         "sightmill.v1.CaptionerService",
     )
     return settings.captioner_listen
-
-
-def _blob_options(settings: CaptionerSettings) -> BlobOptions:
-    return BlobOptions(
-        endpoint=settings.blob_endpoint,
-        region=settings.blob_region,
-        access_key_id=settings.blob_access_key_id or None,
-        secret_access_key=settings.blob_secret_access_key or None,
-        allow_http=settings.blob_endpoint.startswith("http://"),
-    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from services.captioner.convert import (
     timeout_from,
 )
 from services.captioner.failures import not_configured, provider_failed
-from services.captioner.keyed_stream import KeyedStream
 from services.captioner.link import Link
 from services.captioner.local_describer import LOCAL_ID
 from services.captioner.picture import Load, Picture
@@ -34,6 +33,7 @@ from services.runtime.blobs.keys import check_key
 from services.runtime.blobs.port import Blobs
 from services.runtime.context import current_request_id
 from services.runtime.errors import InvalidArgumentError, Reason, ResourceExhaustedError
+from services.runtime.keyed_answers import keyed_answers
 from sightmill.v1 import analyzer_pb2, captioner_pb2, captioner_pb2_grpc, common_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -69,10 +69,10 @@ class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
         self, request_iterator: AsyncIterator[captioner_pb2.CaptionImagesRequest], context: Context
     ) -> AsyncGenerator[captioner_pb2.CaptionImagesResponse, None]:
         """A stream of images; a failure belongs to its item alone."""
-        stream = KeyedStream(
-            aiter(request_iterator), self._item, self._settings.captioner_in_flight, self._stopping
+        stream = keyed_answers(
+            request_iterator, self._item, self._settings.captioner_in_flight, self._stopping
         )
-        async with aclosing(stream.answers()) as answers:
+        async with aclosing(stream) as answers:
             async for answer in answers:
                 yield answer
 

@@ -30,8 +30,10 @@ def parse_outcome(request: catalog_pb2.WriteAnalysesRequest) -> Outcome:
     if len(request.analyses) > MAX_ANALYSES:
         raise invalid_field("analyses", f"At most {MAX_ANALYSES} an item.")
     state = _parse_state(request)
-    if request.HasField("error") != (state is ImageState.FAILED):
-        raise invalid_field("error", "Present with state FAILED, and only then.")
+    if state is ImageState.FAILED and not request.HasField("error"):
+        raise invalid_field("error", "Required with state FAILED.")
+    if state is None and request.HasField("error"):
+        raise invalid_field("error", "Only with a state.")
     return Outcome(
         image=parse_image_name(request.image) if request.image else None,
         analyses=tuple(_parse_analysis(analysis) for analysis in request.analyses),

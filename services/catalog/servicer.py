@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
 import structlog
 
-from services.catalog.answer_stream import answer_stream
 from services.catalog.convert import analysis_message, image_message, started_message, stats_message
 from services.catalog.image_requests import parse_label_update, parse_new_image, parse_started
 from services.catalog.list_requests import parse_analysis_list, parse_image_list, parse_view
@@ -20,6 +20,7 @@ from services.catalog.store import CatalogStore
 from services.runtime import statuses
 from services.runtime.context import current_request_id
 from services.runtime.errors import NotFoundError
+from services.runtime.keyed_answers import keyed_answers
 from sightmill.v1 import catalog_pb2, catalog_pb2_grpc, people_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -134,10 +135,10 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self, request_iterator: AsyncIterator[catalog_pb2.WriteAnalysesRequest], context: Context
     ) -> AsyncIterator[catalog_pb2.WriteAnalysesResponse]:
         """See the contract."""
-        async for response in answer_stream(
-            request_iterator, self._write, self._stream_window, self._stopping
-        ):
-            yield response
+        stream = keyed_answers(request_iterator, self._write, self._stream_window, self._stopping)
+        async with aclosing(stream) as responses:
+            async for response in responses:
+                yield response
 
     async def _delete(self, key: ImageKey, *, force: bool) -> tuple[str, ...]:
         if force:

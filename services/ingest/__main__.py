@@ -85,7 +85,8 @@ async def _meet_neighbours(app: App[IngestSettings]) -> tuple[UploadLane, Neighb
 
 async def _serve_api(app: App[IngestSettings], neighbours: Neighbours) -> None:
     settings = app.settings
-    prepare()
+    limits = Limits(settings.ingest_max_pixels, settings.ingest_max_total_pixels)
+    prepare(limits)
     spool_folder = settings.data_dir.resolve() / "spool"
     spool_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     decoders = app.stack.enter_context(ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="decode"))
@@ -95,7 +96,7 @@ async def _serve_api(app: App[IngestSettings], neighbours: Neighbours) -> None:
         blobs=neighbours.blobs,
         queue=neighbours.queue,
         decoders=decoders,
-        limits=Limits(settings.ingest_max_pixels, settings.ingest_max_total_pixels),
+        limits=limits,
         decode_timeout_s=settings.ingest_decode_timeout_s,
         store_timeout_s=settings.ingest_store_timeout_s,
     )
@@ -104,6 +105,7 @@ async def _serve_api(app: App[IngestSettings], neighbours: Neighbours) -> None:
         admission=Admission(settings.ingest_max_receiving, settings.ingest_max_waiting),
         new_spool=lambda: Spool(spool_folder, settings.ingest_max_bytes, settings.ingest_spool_bytes),
         chunk_timeout_s=settings.ingest_chunk_timeout_s,
+        stopping=app.stopping,
         watching=Watching(neighbours.catalog, notices, app.stopping),
         renditions=neighbours.renditions,
         blobs=neighbours.blobs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.ingest.keyed_stream import KeyedStream, item_key
 from services.ingest.patience import Patience
 from services.ingest.renditions import THUMBNAIL_EDGE, Renditions
-from services.ingest.versions import CachedVersion, Version
+from services.ingest.versions import CachedVersion, Version, now
 from services.runtime import statuses
 from sightmill.v1 import analyzer_pb2, analyzer_pb2_grpc, catalog_pb2, common_pb2
 
@@ -49,6 +49,7 @@ class Analyzing:
             version=insights.analyzer_version,
             settings_digest=insights.settings_digest,
             insights=insights,
+            create_time=now(),
             elapsed=insights.elapsed,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.ingest.keyed_stream import KeyedStream, item_key
 from services.ingest.patience import Patience
-from services.ingest.versions import CachedVersion, Version
+from services.ingest.versions import CachedVersion, Version, now
 from services.runtime import statuses
 from sightmill.v1 import analyzer_pb2, captioner_pb2, captioner_pb2_grpc, catalog_pb2, common_pb2
 
@@ -39,6 +39,7 @@ class Describing:
             version=caption.prompt_version,
             settings_digest=caption.settings_digest,
             caption=caption,
+            create_time=now(),
             elapsed=caption.elapsed,
         )
 

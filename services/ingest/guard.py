@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 from pillow_heif import register_heif_opener
 
+from services.ingest.gif_frames import count_gif_frames
 from services.runtime.errors import InvalidArgumentError, Reason, ServiceError
 
 # Sniffed names and the Pillow plug-ins that may open them. Nothing else is ever opened: some of Pillow's
@@ -30,6 +31,9 @@ PLUGINS = {
     "AVIF": ("AVIF",),
 }
 ORIENTATION_TAG = 0x0112
+# More frames are no picture, and walking over millions of tiny ones would keep a decoder for minutes.
+MAX_FRAMES = 10_000
+_END_OF_JPEG = b"\xff\xd9"
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
@@ -53,13 +57,16 @@ class Inspection:
     color_mode: str
 
 
-def prepare() -> None:
+def prepare(limits: Limits) -> None:
     """Readies the decoders of this process; call once, at start."""
     cv2.setNumThreads(1)
+    # What is wrong with an image goes to its uploader; OpenCV would write it to standard error, too.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     register_heif_opener()
     Image.init()
-    # The guard judges pixels itself, before the decode; Pillow would only warn at first.
-    Image.MAX_IMAGE_PIXELS = None
+    # The guard judges pixels itself, and exactly. This stops what Pillow allocates while it opens a file:
+    # a GIF makes the picture of its first frame then.
+    Image.MAX_IMAGE_PIXELS = limits.max_pixels
 
 
 def sniff(head: bytes) -> str | None:
@@ -108,6 +115,8 @@ def inspect(data: bytes, limits: Limits) -> Inspection:
             return _inspect(data, name, limits)
     except ServiceError:
         raise
+    except Image.DecompressionBombError:
+        raise _too_many_pixels("far too many", limits.max_pixels, 2 * limits.max_pixels) from None
     except MemoryError:
         raise _undecodable(name) from None
     except Exception as error:  # decoders raise anything, TypeError included, on crafted bytes
@@ -116,36 +125,38 @@ def inspect(data: bytes, limits: Limits) -> Inspection:
 
 def _inspect(data: bytes, name: str, limits: Limits) -> Inspection:
     with Image.open(io.BytesIO(data), formats=PLUGINS[name]) as header:
-        frame_count = _judge(header, limits)
-        inspection = Inspection(name, *_upright_size(header), frame_count, header.mode)
+        frame_count = _judge(data, header, limits)
+        color_mode = header.mode
         if not _opencv_decodes(data, name):
-            header.seek(0)
             header.load()
-    return inspection
+        # After the pixels: Pillow decodes a PNG to find out its orientation, and forgives no second try.
+        return Inspection(name, *_upright_size(header), frame_count, color_mode)
 
 
-def _judge(header: Image.Image, limits: Limits) -> int:
+def _judge(data: bytes, header: Image.Image, limits: Limits) -> int:
     """Refuses by pixels from the header alone; returns the number of frames."""
     pixels = header.width * header.height
     if pixels == 0:
         raise _undecodable(header.format or "image")
     if pixels > limits.max_pixels:
-        raise _too_many_pixels(f"{header.width} x {header.height} pixels", limits.max_pixels, pixels)
-    allowed_frames = limits.max_total_pixels // pixels
-    frame_count = _count_frames(header, allowed_frames + 1)
+        raise _too_many_pixels(f"{header.width} x {header.height}", limits.max_pixels, pixels)
+    allowed_frames = min(limits.max_total_pixels // pixels, MAX_FRAMES)
+    frame_count = _count_frames(data, header, allowed_frames + 1)
     if frame_count > allowed_frames:
         raise _too_many_pixels(
-            f"more than {allowed_frames} frames of {header.width} x {header.height} pixels",
+            f"more than {allowed_frames} frames of {header.width} x {header.height}",
             limits.max_total_pixels,
             frame_count * pixels,
         )
     return frame_count
 
 
-def _count_frames(header: Image.Image, enough: int) -> int:
+def _count_frames(data: bytes, header: Image.Image, enough: int) -> int:
     if header.format in {"PNG", "WEBP", "HEIF", "AVIF"}:  # told by the header
         return int(getattr(header, "n_frames", 1))
-    if header.format not in {"GIF", "TIFF"}:
+    if header.format == "GIF":  # Pillow would decode them all
+        return max(count_gif_frames(data, enough), 1)
+    if header.format != "TIFF":
         return 1
     count = 0
     for _ in ImageSequence.Iterator(header):
@@ -157,17 +168,30 @@ def _count_frames(header: Image.Image, enough: int) -> int:
 
 
 def _upright_size(header: Image.Image) -> tuple[int, int]:
-    turned = header.getexif().get(ORIENTATION_TAG, 1) in {5, 6, 7, 8}
+    try:
+        turned = header.getexif().get(ORIENTATION_TAG, 1) in {5, 6, 7, 8}
+    except Exception:  # noqa: BLE001  damaged EXIF raises anything, and makes no picture worse
+        turned = False
     return (header.height, header.width) if turned else (header.width, header.height)
 
 
 def _opencv_decodes(data: bytes, name: str) -> bool:
-    """Decodes, at an eighth of the size where the format allows it: all bytes are read, few pixels made."""
-    if name in {"GIF", "HEIC", "AVIF"}:
-        return False
-    reduced = cv2.IMREAD_REDUCED_GRAYSCALE_8 if name == "JPEG" else cv2.IMREAD_UNCHANGED
+    """Decodes what OpenCV is fast at. Nothing is drawn: the question is only whether it can be.
+
+    A JPEG is decoded at an eighth of its size: all bytes are read, few pixels made. PNG is Pillow's, which
+    decodes it for its orientation anyway, and so is TIFF: where a file has two sizes OpenCV takes the one
+    that nobody judged.
+    """
+    if name == "JPEG":
+        flags = cv2.IMREAD_REDUCED_GRAYSCALE_8
+        # A photo that was cut off lacks its end marker; with one, the decoder gives the part that is there.
+        return _imdecode(data, flags) or _imdecode(data + _END_OF_JPEG, flags)
+    return name in {"WEBP", "BMP"} and _imdecode(data, cv2.IMREAD_UNCHANGED)
+
+
+def _imdecode(data: bytes, flags: int) -> bool:
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), reduced) is not None
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags) is not None
     except cv2.error:
         return False
 
@@ -182,7 +206,7 @@ def _undecodable(name: str) -> InvalidArgumentError:
 def _too_many_pixels(found: str, limit: int, pixels: int) -> InvalidArgumentError:
     return InvalidArgumentError(
         Reason.IMAGE_TOO_MANY_PIXELS,
-        f"The image has {found}; at most {limit} are allowed. Scale it down.",
+        f"The image has {found} pixels; at most {limit} pixels and {MAX_FRAMES} frames are allowed.",
         limit_pixels=limit,
         pixels=pixels,
     )

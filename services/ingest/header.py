@@ -16,7 +16,8 @@ MAX_LABEL_VALUE_CHARS = 1_024
 _LABEL_KEY = re.compile(r"[a-z0-9_.-]{1,63}")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Control characters, and those that break a line or turn the direction of the text about them.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ def parse_header(message: ingest_pb2.UploadHeader) -> Header:
 def clean_name(name: str) -> str:
     """The last component of a file name, without control characters, cut to 255 characters."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    return _CONTROL.sub("", last)[:MAX_NAME_CHARS]
+    cleaned = _CONTROL.sub("", last)[:MAX_NAME_CHARS]
+    return "" if cleaned in {".", ".."} else cleaned
 
 
 def _check_labels(labels: Mapping[str, str]) -> None:

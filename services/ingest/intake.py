@@ -19,7 +19,13 @@ from services.ingest.spool import Spool
 from services.runtime.blobs.keys import blob_key
 from services.runtime.blobs.port import Blobs
 from services.runtime.context import outgoing_headers
-from services.runtime.errors import InvalidArgumentError, Reason, ServiceError, UnavailableError
+from services.runtime.errors import (
+    InvalidArgumentError,
+    Reason,
+    ResourceExhaustedError,
+    ServiceError,
+    UnavailableError,
+)
 from services.runtime.queue.port import Lane, Message, WorkQueue
 from sightmill.v1 import catalog_pb2, catalog_pb2_grpc, common_pb2
 
@@ -63,15 +69,23 @@ class Intake:
 
     async def _inspect(self, data: bytes) -> Inspection:
         loop = asyncio.get_running_loop()
+        begun = asyncio.Event()
+
+        def work() -> Inspection:
+            loop.call_soon_threadsafe(begun.set)
+            return inspect(data, self.limits)
+
+        inspecting = loop.run_in_executor(self.decoders, work)
         try:
+            # Waiting for a free decoder is no fault of the image.
+            async with asyncio.timeout(self.store_timeout_s):
+                await begun.wait()
             async with asyncio.timeout(self.decode_timeout_s):
-                return await loop.run_in_executor(self.decoders, inspect, data, self.limits)
+                return await inspecting
         except TimeoutError:
-            raise InvalidArgumentError(
-                Reason.IMAGE_DECODE_TIMEOUT,
-                f"Decoding the image took longer than {self.decode_timeout_s:g} seconds.",
-                limit_seconds=f"{self.decode_timeout_s:g}",
-            ) from None
+            raise _decode_timeout(self.decode_timeout_s) if begun.is_set() else _decoders_busy() from None
+        finally:
+            inspecting.cancel()
 
     async def _catalogue(
         self, header: Header, spool: Spool, key: str, inspection: Inspection
@@ -114,6 +128,22 @@ class Intake:
             await self.catalog.DeleteImage(request, timeout=self.store_timeout_s / 3)
         except grpc.aio.AioRpcError:
             return
+
+
+def _decode_timeout(timeout_s: float) -> ServiceError:
+    return InvalidArgumentError(
+        Reason.IMAGE_DECODE_TIMEOUT,
+        f"Decoding the image took longer than {timeout_s:g} seconds.",
+        limit_seconds=f"{timeout_s:g}",
+    )
+
+
+def _decoders_busy() -> ServiceError:
+    return ResourceExhaustedError(
+        Reason.OVERLOADED,
+        "All decoders are busy with other images; come back in a moment.",
+        retry_after_s=2.0,
+    )
 
 
 def _check_announced(header: Header, spool: Spool) -> None:

@@ -42,7 +42,8 @@ def item_key() -> str:
 
 @dataclass(slots=True)
 class _Session(Generic[Request, Response]):
-    outgoing: asyncio.Queue[Request]
+    # Bounded by the callers, each of whom waits for its own answer; None ends the stream.
+    outgoing: asyncio.Queue[Request | None] = field(default_factory=asyncio.Queue)
     pending: dict[str, asyncio.Future[Response]] = field(default_factory=dict)
     reader: asyncio.Task[None] | None = None
     connected: bool = False
@@ -52,9 +53,8 @@ class _Session(Generic[Request, Response]):
 class KeyedStream(Generic[Request, Response]):
     """``open_call`` is the method of a stub: it takes the stream of requests and gives the call."""
 
-    def __init__(self, open_call: Callable[[AsyncIterator[Request]], Any], max_queued: int = 64) -> None:
+    def __init__(self, open_call: Callable[[AsyncIterator[Request]], Any]) -> None:
         self._open_call = open_call
-        self._max_queued = max_queued
         self._session: _Session[Request, Response] | None = None
 
     async def call(self, request: Request, timeout_s: float) -> Response:
@@ -66,9 +66,9 @@ class KeyedStream(Generic[Request, Response]):
         session = self._current()
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         session.pending[request.key] = answer
+        session.outgoing.put_nowait(request)
         try:
             async with asyncio.timeout(timeout_s):
-                await session.outgoing.put(request)
                 return await answer
         except TimeoutError:
             raise DeadlineError(Reason.DEADLINE, f"No answer within {timeout_s:g} seconds.") from None
@@ -85,7 +85,7 @@ class KeyedStream(Generic[Request, Response]):
 
     def _current(self) -> _Session[Request, Response]:
         if self._session is None or self._session.broken:
-            session: _Session[Request, Response] = _Session(asyncio.Queue(self._max_queued))
+            session: _Session[Request, Response] = _Session()
             # A context of its own: the stream belongs to no single request.
             session.reader = asyncio.create_task(self._read(session), context=Context())
             self._session = session
@@ -93,6 +93,7 @@ class KeyedStream(Generic[Request, Response]):
 
     async def _read(self, session: _Session[Request, Response]) -> None:
         fault: Exception | None = None
+        call: Any = None
         try:
             call = self._open_call(_drain(session.outgoing))
             # The servers of the suite send headers as soon as a stream of both directions is open.
@@ -106,6 +107,10 @@ class KeyedStream(Generic[Request, Response]):
             fault = error
         finally:
             session.broken = True
+            if call:
+                call.cancel()
+            # gRPC leaves the iterator of a broken call waiting for its next item, for ever.
+            session.outgoing.put_nowait(None)
             for waiting in session.pending.values():
                 if not waiting.done():
                     waiting.set_exception(_judge(fault, session.connected))
@@ -120,6 +125,6 @@ def _judge(fault: Exception | None, connected: bool) -> ServiceError:
     return kind(Reason.SERVICE_UNAVAILABLE, message, retry_after_s=0.5)
 
 
-async def _drain(outgoing: asyncio.Queue[Request]) -> AsyncIterator[Request]:
-    while True:
-        yield await outgoing.get()
+async def _drain(outgoing: asyncio.Queue[Request | None]) -> AsyncIterator[Request]:
+    while (request := await outgoing.get()) is not None:
+        yield request

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from services.runtime.errors import Reason, ResourceExhaustedError
+from services.runtime.errors import Reason, ResourceExhaustedError, UnavailableError
 from services.runtime.queue.port import Event, WorkQueue
 
 TOPICS = "images.*"
 LOOK_INTERVAL_S = 2.0
+CONNECT_S = 1.0
 
 
 def topic_of(image_name: str) -> str:
@@ -52,20 +53,28 @@ class Notices:
         self._waiters: dict[str, set[Waiter]] = {}
 
     async def listen(self, stopping: asyncio.Event) -> None:
-        """Hears announcements until ``stopping``."""
-        stop = asyncio.create_task(stopping.wait())
-        async with self._queue.listen(TOPICS) as events:
-            while not stop.done():
-                heard = asyncio.ensure_future(anext(events))
-                await asyncio.wait([heard, stop], return_when=asyncio.FIRST_COMPLETED)
-                if heard.done():
-                    self._wake(heard.result())
-                else:
-                    heard.cancel()
+        """Hears announcements until ``stopping``; waits for a queue that is not there yet."""
+        while not stopping.is_set():
+            with suppress(UnavailableError):
+                await self._hear(stopping)
         # Calls that wait must notice that this process is going away.
         for waiters in self._waiters.values():
             for waiter in waiters:
                 waiter.wake()
+
+    async def _hear(self, stopping: asyncio.Event) -> None:
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            async with self._queue.listen(TOPICS, CONNECT_S) as events:
+                while not stop.done():
+                    heard = asyncio.ensure_future(anext(events))
+                    await asyncio.wait([heard, stop], return_when=asyncio.FIRST_COMPLETED)
+                    if heard.done():
+                        self._wake(heard.result())
+                    else:
+                        heard.cancel()
+        finally:
+            stop.cancel()
 
     @contextmanager
     def waiting(self, image_name: str) -> Iterator[Waiter]:

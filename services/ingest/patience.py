@@ -32,6 +32,8 @@ MAX_FAULTS = 3
 
 _AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
 _FAULTS = {grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED}
+# The service answers, but not the model behind it: worth a few tries, but no worker for hours.
+_BEHIND = {Reason.PROVIDER_UNAVAILABLE, Reason.BUDGET_EXHAUSTED}
 
 
 class Patience:
@@ -53,7 +55,7 @@ class Patience:
             except (ServiceError, grpc.aio.AioRpcError, TimeoutError) as fault:
                 error = statuses.translate(fault) or statuses.internal_error(current_request_id())
             breaks += isinstance(error, StreamBrokenError)
-            faults += error.code in _FAULTS
+            faults += error.code in _FAULTS or error.reason in _BEHIND
             if breaks >= MAX_BREAKS:
                 raise _abandoned(service, breaks) from error
             if faults >= MAX_FAULTS or error.code not in _AWAY | _FAULTS:

@@ -16,7 +16,7 @@ from services.ingest.recording import Recording
 from services.ingest.watching import FINAL
 from services.runtime import statuses
 from services.runtime.context import current_request_id
-from services.runtime.errors import NotFoundError, Reason, ServiceError
+from services.runtime.errors import FailedPreconditionError, NotFoundError, Reason, ServiceError
 from sightmill.v1 import catalog_pb2
 
 
@@ -58,8 +58,8 @@ class Pipeline:
         _log(name, "image failed", error)
         try:
             await self.recording.fail(name, error)
-        except NotFoundError as missing:
-            _ignore_deleted(missing)
+        except (NotFoundError, FailedPreconditionError) as refusal:
+            _ignore_settled(refusal)
 
     async def close(self) -> None:
         """Ends the streams."""
@@ -72,14 +72,14 @@ class Pipeline:
     ) -> None:
         try:
             await self.recording.finish(name, analyses, problem)
-        except NotFoundError as missing:
-            _ignore_deleted(missing)
+        except (NotFoundError, FailedPreconditionError) as refusal:
+            _ignore_settled(refusal)
 
 
-def _ignore_deleted(missing: NotFoundError) -> None:
-    """Somebody deleted the image meanwhile: nothing is left to do."""
-    if missing.reason != Reason.IMAGE_NOT_FOUND:
-        raise missing
+def _ignore_settled(refusal: ServiceError) -> None:
+    """Somebody deleted the image meanwhile, or another worker finished it: nothing is left to do."""
+    if refusal.reason not in {Reason.IMAGE_NOT_FOUND, Reason.WRONG_STATE}:
+        raise refusal
 
 
 def _log(name: str, event: str, error: ServiceError) -> None:

@@ -74,7 +74,8 @@ class Renditions:
             )
         async with self._drawing:
             drawn = await self._analyzer.RenderImage(request, timeout=RENDER_TIMEOUT_S)
-        await self._blobs.put(key, drawn.rendition.SerializeToString())
+        # What may lie there cannot be read.
+        await self._blobs.put(key, drawn.rendition.SerializeToString(), overwrite=True)
         return drawn.rendition
 
     async def _read(self, key: str) -> analyzer_pb2.Rendition | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +45,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     admission: Admission
     new_spool: Callable[[], Spool]
     chunk_timeout_s: float
+    stopping: asyncio.Event
     watching: Watching
     renditions: Renditions
     blobs: Blobs
@@ -50,11 +53,14 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     async def UploadImages(
         self, request_iterator: Requests, context: Context
-    ) -> AsyncIterator[ingest_pb2.UploadImagesResponse]:
+    ) -> AsyncGenerator[ingest_pb2.UploadImagesResponse, None]:
         """See the proto."""
-        stream = UploadStream(self.intake, self.admission, self.new_spool, self.chunk_timeout_s)
-        async for answer in stream.answers(request_iterator):
-            yield answer
+        stream = UploadStream(
+            self.intake, self.admission, self.new_spool, self.chunk_timeout_s, self.stopping
+        )
+        async with aclosing(stream.answers(request_iterator)) as answers:
+            async for answer in answers:
+                yield answer
 
     async def UploadImage(
         self, request: ingest_pb2.UploadImageRequest, context: Context
@@ -79,15 +85,16 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     async def WatchImage(
         self, request: ingest_pb2.WatchImageRequest, context: Context
-    ) -> AsyncIterator[ingest_pb2.WatchImageResponse]:
+    ) -> AsyncGenerator[ingest_pb2.WatchImageResponse, None]:
         """See the proto."""
         name = await self._canonical(request.name)
-        async for image in self.watching.watch(name):
-            yield ingest_pb2.WatchImageResponse(image=image, final=image.state in FINAL)
+        async with aclosing(self.watching.watch(name)) as images:
+            async for image in images:
+                yield ingest_pb2.WatchImageResponse(image=image, final=image.state in FINAL)
 
     async def DownloadImage(
         self, request: ingest_pb2.DownloadImageRequest, context: Context
-    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+    ) -> AsyncGenerator[httpbody_pb2.HttpBody, None]:
         """See the proto."""
         image = await self._get(request.name)
         if request.rendition == analyzer_pb2.RENDITION_KIND_THUMBNAIL:
@@ -95,8 +102,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         elif request.rendition == analyzer_pb2.RENDITION_KIND_ANNOTATED and image.insights.faces.faces:
             rendition = await self.renditions.annotated(image)
         else:
-            async for body in self._original(image):
-                yield body
+            async with aclosing(self._original(image)) as bodies:
+                async for body in bodies:
+                    yield body
             return
         for start in range(0, len(rendition.content), BODY_CHUNK_BYTES):
             chunk = rendition.content[start : start + BODY_CHUNK_BYTES]
@@ -114,7 +122,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """See the proto."""
         raise not_served_yet("ReanalyzeImages")
 
-    async def _original(self, image: catalog_pb2.Image) -> AsyncIterator[httpbody_pb2.HttpBody]:
+    async def _original(self, image: catalog_pb2.Image) -> AsyncGenerator[httpbody_pb2.HttpBody, None]:
         media_type = MEDIA_TYPES.get(image.format, "application/octet-stream")
         async for chunk in self.blobs.stream(image.blob_key, chunk_bytes=BODY_CHUNK_BYTES):
             yield httpbody_pb2.HttpBody(content_type=media_type, data=bytes(chunk))

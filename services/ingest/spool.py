@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from services.runtime.errors import InvalidArgumentError, Reason
+from services.runtime.errors import InvalidArgumentError, Reason, ResourceExhaustedError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Spool:
@@ -39,7 +44,8 @@ class Spool:
         if self.size_bytes + len(chunk) > self._limit_bytes:
             raise too_large(self._limit_bytes)
         self._digest.update(chunk)
-        self._file.write(chunk)
+        with _disk():
+            self._file.write(chunk)
         self.size_bytes += len(chunk)
 
     @property
@@ -49,12 +55,28 @@ class Spool:
 
     def read(self) -> bytes:
         """All bytes."""
-        self._file.seek(0)
-        return self._file.read()
+        with _disk():
+            self._file.seek(0)
+            return self._file.read()
 
     def close(self) -> None:
         """Gives memory and disk back."""
-        self._file.close()
+        with suppress(OSError):  # bytes that a full disk did not take are not wanted any more
+            self._file.close()
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise ResourceExhaustedError(
+            Reason.STORAGE_FULL,
+            "The disk that receives uploads is full. Free space there, then send the image again.",
+            retry_after_s=5.0,
+        ) from error
 
 
 def too_large(limit_bytes: int) -> InvalidArgumentError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from services.ingest.intake import Intake
 from services.ingest.spool import Spool
 from services.runtime import statuses
 from services.runtime.context import current_request_id
-from services.runtime.errors import InvalidArgumentError, Reason, ServiceError
+from services.runtime.errors import InvalidArgumentError, Reason, ServiceError, UnavailableError
 from sightmill.v1 import catalog_pb2, ingest_pb2
 
 MAX_CHUNK_BYTES = 262_144
@@ -40,17 +40,23 @@ class UploadStream:
     """One stream: reads images one after the other, stores several at a time, answers as they are done."""
 
     def __init__(
-        self, intake: Intake, admission: Admission, new_spool: Callable[[], Spool], chunk_timeout_s: float
+        self,
+        intake: Intake,
+        admission: Admission,
+        new_spool: Callable[[], Spool],
+        chunk_timeout_s: float,
+        stopping: asyncio.Event,
     ) -> None:
         self._intake = intake
         self._admission = admission
         self._new_spool = new_spool
         self._chunk_timeout_s = chunk_timeout_s
+        self._stopping = stopping
         # Bounded by the slots: one is taken per image and given back when its answer is out.
         self._answers: asyncio.Queue[Answer | None] = asyncio.Queue()
         self._slots = asyncio.Semaphore(IN_FLIGHT_PER_STREAM)
 
-    async def answers(self, requests: Requests) -> AsyncIterator[Answer]:
+    async def answers(self, requests: Requests) -> AsyncGenerator[Answer, None]:
         """Yields one answer per image; raises what ends the stream after all answers are given."""
         reader = asyncio.create_task(self._read(requests))
         try:
@@ -80,7 +86,7 @@ class UploadStream:
         index = 0
         while True:
             await self._slots.acquire()
-            message = await anext(requests, None)
+            message = await self._next_image(requests)
             if message is None:
                 return
             if message.WhichOneof("message") != "header":
@@ -90,6 +96,23 @@ class UploadStream:
             if arrival:
                 storing.create_task(self._store(answer, arrival))
             index += 1
+
+    async def _next_image(self, requests: Requests) -> ingest_pb2.UploadImagesRequest | None:
+        """The message that starts the next image, or None at the end; between images a stop is noticed."""
+        message = asyncio.ensure_future(anext(requests, None))
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([message, stop], return_when=asyncio.FIRST_COMPLETED)
+            if self._stopping.is_set():
+                raise UnavailableError(
+                    Reason.DRAINING,
+                    "This process is shutting down; send what has no answer to another one.",
+                    retry_after_s=0.5,
+                )
+            return await message
+        finally:
+            message.cancel()
+            stop.cancel()
 
     async def _receive(
         self, message: ingest_pb2.UploadHeader, answer: Answer, requests: Requests
@@ -103,7 +126,8 @@ class UploadStream:
                 spool.announce(header.size_bytes)
                 async for chunk in self._chunks(requests):
                     spool.write(chunk)
-            except ServiceError as error:
+            except (ServiceError, OSError) as fault:
+                error = _typed(fault)
                 if error.reason == Reason.INVALID_STREAM:
                     raise
                 self._refuse(answer, error)
@@ -135,9 +159,12 @@ class UploadStream:
             yield message.chunk
 
     async def _skip(self, requests: Requests) -> None:
-        with suppress(InvalidArgumentError):
+        try:
             async for _ in self._chunks(requests):
                 continue
+        except InvalidArgumentError as error:
+            if error.reason != Reason.UPLOAD_INCOMPLETE:  # the image has its answer already
+                raise
 
     async def _store(self, answer: Answer, arrival: _Arrival) -> None:
         async with arrival.resources:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 Version = tuple[str, str]
 FRESH_S = 10.0
 
@@ -26,3 +28,10 @@ class CachedVersion:
             self._known = await self._ask()
             self._known_at = self._clock()
         return self._known
+
+
+def now() -> Timestamp:
+    """The time of a new analysis; of two with the same key the later one holds."""
+    stamp = Timestamp()
+    stamp.GetCurrentTime()
+    return stamp

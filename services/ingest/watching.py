@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from services.ingest.notices import Notices
 from services.runtime.errors import Reason, UnavailableError
@@ -35,7 +35,7 @@ class Watching:
                     return image
                 await waiter.wait(left_s)
 
-    async def watch(self, name: str) -> AsyncIterator[catalog_pb2.Image]:
+    async def watch(self, name: str) -> AsyncGenerator[catalog_pb2.Image, None]:
         """The image now and after every change, the final state last.
 
         Raises UnavailableError (DRAINING) when this process stops first: call again elsewhere.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from services.runtime.errors import InvalidArgumentError, Reason, UnavailableError
@@ -28,7 +28,7 @@ async def keyed_answers(
     work: Callable[[Item], Coroutine[Any, Any, Answer]],
     limit: int,
     stopping: asyncio.Event,
-) -> AsyncIterator[Answer]:
+) -> AsyncGenerator[Answer, None]:
     """Yields answers in the order of completion; leaving the generator cancels what is in work.
 
     At most ``limit`` items are read and not yet answered: beyond that nothing is read, and flow control holds
@@ -42,14 +42,15 @@ async def keyed_answers(
     # A finished item, or None when reading or serving has ended.
     events: asyncio.Queue[asyncio.Task[Answer] | None] = asyncio.Queue()
 
-    async def read() -> None:
+    async def read() -> bool:
+        """True when the sender is done, False when this process is."""
         while True:
             await room.acquire()
             request = await anext(requests, None)
             if request is None:
-                return
+                return True
             if stopping.is_set():
-                return
+                return False
             _check_key(request.key, in_work.values())
             task = asyncio.create_task(work(request))
             in_work[task] = request.key
@@ -62,13 +63,14 @@ async def keyed_answers(
     try:
         while in_work or not (reading.done() or halting.done()):
             finished = await events.get()
-            if finished is not None:
+            if finished is None:
+                if reading.done():
+                    reading.result()  # a broken stream ends at once, whatever is in work
+            else:
                 del in_work[finished]
                 yield finished.result()
                 room.release()
-        if reading.done():
-            reading.result()
-        if stopping.is_set():
+        if not (reading.done() and reading.result()):
             raise UnavailableError(
                 Reason.DRAINING,
                 "This process is shutting down; send what is not answered to another one.",

@@ -46,6 +46,8 @@ class RuntimeSettings(BaseSettings):
         validate_by_name=True,
         validate_by_alias=True,
         hide_input_in_errors=True,
+        # Errors name the field, and with it our own variable, also where another name was used.
+        loc_by_alias=False,
     )
 
     data_dir: Path = Field(Path(".sightmill"), description="folder for everything that this machine keeps")
@@ -92,10 +94,8 @@ def explain(error: ValidationError) -> str:
     """Says which variable breaks which rule; never shows the value, which may be a secret."""
     lines = []
     for problem in error.errors(include_input=False, include_context=False):
-        field = str(problem["loc"][0]).upper() if problem["loc"] else "?"
-        # Where a field has several names, this is the variable's own.
-        variable = field if field.startswith(PREFIX) else PREFIX + field
-        lines.append(f"{variable}: {problem['msg']} (docs/operations.md, settings)")
+        field = str(problem["loc"][0]) if problem["loc"] else "?"
+        lines.append(f"{PREFIX}{field.upper()}: {problem['msg']} (docs/operations.md, settings)")
     return "\n".join(lines)
 
 

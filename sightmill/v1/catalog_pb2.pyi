@@ -1423,7 +1423,7 @@ class WriteAnalysesRequest(google.protobuf.message.Message):
     STATE_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
     key: builtins.str
-    """Names the item within this stream. 1 to 128 characters."""
+    """Names the item within this stream. 1 to 128 characters, unique among the items in flight."""
     image: builtins.str
     """Image that is done. Empty to store the analyses only."""
     state: Global___Image.State.ValueType

@@ -75,6 +75,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The resource is in a state in which the call makes no sense (FAILED_PRECONDITION). Metadata: `state`."""
     ETAG_MISMATCH: _ErrorReason.ValueType  # 46
     """The resource changed since it was read (ABORTED). Read it again and repeat."""
+    ROUTE_NOT_FOUND: _ErrorReason.ValueType  # 47
+    """No method and no page under that path (NOT_FOUND)."""
     OVERLOADED: _ErrorReason.ValueType  # 60
     """--- Limits and load ---
 
@@ -191,6 +193,8 @@ WRONG_STATE: ErrorReason.ValueType  # 45
 """The resource is in a state in which the call makes no sense (FAILED_PRECONDITION). Metadata: `state`."""
 ETAG_MISMATCH: ErrorReason.ValueType  # 46
 """The resource changed since it was read (ABORTED). Read it again and repeat."""
+ROUTE_NOT_FOUND: ErrorReason.ValueType  # 47
+"""No method and no page under that path (NOT_FOUND)."""
 OVERLOADED: ErrorReason.ValueType  # 60
 """--- Limits and load ---
 

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
 from services.runtime import statuses
+from services.runtime.context import current_request_id
 from services.runtime.errors import NotFoundError, Reason, ServiceError
 from services.runtime.interceptors import Context, interceptor_chain
 from services.runtime.telemetry import build_metrics
@@ -39,6 +40,7 @@ class ScriptedCatalog(catalog_pb2_grpc.CatalogServiceServicer):
         self.analyses: dict[str, list[catalog_pb2.Analysis]] = {}  # by digest
         self.failures: deque[ServiceError] = deque()
         self.calls: list[str] = []
+        self.request_ids: list[str] = []
         self.writes: list[catalog_pb2.WriteAnalysesRequest] = []
         self._by_request: dict[str, str] = {}
 
@@ -147,6 +149,7 @@ class ScriptedCatalog(catalog_pb2_grpc.CatalogServiceServicer):
 
     def _begin(self, method: str) -> None:
         self.calls.append(method)
+        self.request_ids.append(current_request_id())
         if self.failures:
             raise self.failures.popleft()
 

@@ -38,14 +38,14 @@ async def write_until_killed(run: CatalogProcess, images: dict[str, str], kill_a
     """Streams a result for each image, some twice; kills the process after so many answers."""
     acknowledged: set[str] = set()
     items = [
-        done(name, name, insights_of(content), caption_of(content))
+        done(f"{name} {repetition}", name, insights_of(content), caption_of(content))
         for index, (name, content) in enumerate(images.items())
-        for _ in range(1 + index % 2)
+        for repetition in range(1 + index % 2)
     ]
     with contextlib.suppress(grpc.aio.AioRpcError):
         async for answer in run.catalog.WriteAnalyses(iter(items), timeout=WAIT_S):
             assert not answer.HasField("error"), answer
-            acknowledged.add(answer.key)
+            acknowledged.add(answer.key.partition(" ")[0])
             if len(acknowledged) == kill_after:
                 run.process.kill()
     await run.process.wait()

@@ -26,6 +26,7 @@ from services.analyzer.detector import (
 )
 from services.analyzer.picture import Picture
 from services.analyzer.text import Text
+from services.analyzer.text_engine import TextTimeoutError
 from services.runtime.errors import InvalidArgumentError, Reason
 
 Encode = Callable[..., bytes]
@@ -66,6 +67,23 @@ def test_a_call_may_choose_the_size_of_its_thumbnail(analyzer: Analyzer, photo: 
     thumbnail = analyzer.analyze(photo("coffee.png"), plan).thumbnail
     assert thumbnail is not None
     assert (thumbnail.width, thumbnail.height) == (64, 43)
+
+
+def test_renditions_alone_equal_those_of_a_report(analyzer: Analyzer, photo: Photo) -> None:
+    data = photo("astronaut.png")
+    report = analyzer.analyze(data, EVERYTHING)
+    assert report.faces is not None
+    assert report.faces.value is not None
+    assert analyzer.make_thumbnail(data) == report.thumbnail
+    assert analyzer.make_thumbnail(data, 50).width == 50
+    assert analyzer.make_annotated(data, [face.box for face in report.faces.value.faces]) == report.annotated
+
+
+def test_large_photos_are_annotated_at_full_size(analyzer: Analyzer, photo: Photo, encode: Encode) -> None:
+    large = Image.open(io.BytesIO(photo("astronaut.png"))).resize((2000, 2000))
+    report = analyzer.analyze(encode(large, "JPEG"), Plan(frozenset({Insight.FACES}), annotated=True))
+    assert report.annotated is not None
+    assert (report.annotated.width, report.annotated.height) == (2000, 2000)
 
 
 def test_nothing_to_draw_gives_no_annotated_picture(analyzer: Analyzer, photo: Photo) -> None:
@@ -132,6 +150,13 @@ def test_a_failing_detector_leaves_the_others(photo: Photo) -> None:
     assert all(outcome.status is Status.OK for name, outcome in outcomes(report).items() if name != "scene")
 
 
+def test_a_failure_with_a_public_message_shows_it(photo: Photo) -> None:
+    report = with_scene(StubDetector("scene", TextTimeoutError())).analyze(photo("coffee.png"), Plan())
+    assert report.scene is not None
+    assert report.scene.status is Status.FAILED
+    assert report.scene.reason.startswith("Reading the text took longer than allowed")
+
+
 def test_unavailable_is_not_failed(photo: Photo) -> None:
     analyzer = with_scene(StubDetector("scene", DetectorUnavailableError("scene", "Install it.")))
     report = analyzer.analyze(photo("coffee.png"), Plan())
@@ -182,7 +207,7 @@ def test_the_digest_follows_versions_and_settings(tmp_path: Path) -> None:
     ]
     digests = {standard.settings_digest, *(other.settings_digest for other in others)}
     assert len(digests) == 5
-    assert [entry["name"] for entry in standard.describe()] == [insight.value for insight in Insight]
+    assert list(standard.equipment()) == list(Insight)
 
 
 def test_digests_are_of_canonical_json() -> None:

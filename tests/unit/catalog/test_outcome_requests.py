@@ -57,6 +57,11 @@ def test_everything_is_understood() -> None:
     )
 
 
+def test_a_processed_image_may_say_what_is_missing() -> None:
+    item = request(state=catalog_pb2.Image.PROCESSED, error=FAILURE)
+    assert parse_outcome(item).error == FAILURE.SerializeToString()
+
+
 def test_a_failure_comes_with_its_error() -> None:
     item = request(state=catalog_pb2.Image.FAILED, error=FAILURE)
     assert parse_outcome(item).error == FAILURE.SerializeToString()
@@ -78,7 +83,6 @@ def test_analyses_may_come_alone() -> None:
         ({"state": 77}, "state"),
         ({"state": catalog_pb2.Image.PROCESSED, "image": ""}, "image"),
         ({"state": catalog_pb2.Image.FAILED}, "error"),
-        ({"state": catalog_pb2.Image.PROCESSED, "error": FAILURE}, "error"),
         ({"error": FAILURE}, "error"),
         ({"analyses": [analysis(analyzer="insights")]}, "analyses.result"),
         ({"analyses": [analysis(analyzer="other")]}, "analyses.result"),

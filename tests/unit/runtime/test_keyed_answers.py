@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
 import pytest
 
-from services.captioner.keyed_stream import KeyedStream
 from services.runtime.errors import InvalidArgumentError, Reason, UnavailableError
+from services.runtime.keyed_answers import keyed_answers
 from tests.unit.captioner.warp import run_warped
 
 
@@ -51,11 +51,11 @@ class Bench:
             self.in_work -= 1
         return item.key
 
-    def stream(self, limit: int = 4) -> KeyedStream[Item, str]:
-        return KeyedStream(self.requests(), self.work, limit, self.stopping)
+    def answers(self, limit: int = 4) -> AsyncGenerator[str, None]:
+        return keyed_answers(self.requests(), self.work, limit, self.stopping)
 
     async def all_answers(self, limit: int = 4) -> list[str]:
-        return [answer async for answer in self.stream(limit).answers()]
+        return [answer async for answer in self.answers(limit)]
 
 
 def test_answers_come_in_the_order_of_completion() -> None:
@@ -75,7 +75,7 @@ def test_no_more_than_the_limit_is_in_work() -> None:
 
 def test_nothing_is_read_while_nobody_fetches_answers() -> None:
     async def scenario() -> None:
-        async with aclosing(bench.stream(limit=4).answers()) as answers:
+        async with aclosing(bench.answers(limit=4)) as answers:
             await anext(answers)
             await asyncio.sleep(100)
             assert bench.read <= 5
@@ -87,7 +87,7 @@ def test_nothing_is_read_while_nobody_fetches_answers() -> None:
 
 def test_leaving_cancels_what_is_in_work() -> None:
     async def scenario() -> None:
-        async with aclosing(bench.stream().answers()) as answers:
+        async with aclosing(bench.answers()) as answers:
             assert await anext(answers) == "quick"
 
     bench = Bench(Item("quick", 1), Item("slow", 1e6), Item("slower", 1e7))
@@ -116,7 +116,7 @@ def test_a_key_may_come_back_after_its_answer() -> None:
 def test_draining_answers_what_is_in_work_and_then_ends() -> None:
     async def scenario() -> list[str]:
         answers = []
-        stream = bench.stream().answers()
+        stream = bench.answers()
         for _ in range(2):
             answers.append(await anext(stream))
             bench.stopping.set()
@@ -133,7 +133,7 @@ def test_draining_answers_what_is_in_work_and_then_ends() -> None:
 def test_a_stream_that_was_sent_whole_ends_well_even_while_draining() -> None:
     async def scenario() -> list[str]:
         answers = []
-        async for answer in bench.stream().answers():
+        async for answer in bench.answers():
             answers.append(answer)
             bench.stopping.set()
         return answers
