@@ -31,8 +31,11 @@ def sources() -> list[Path]:
     return found
 
 
-def small_photos(count: int) -> list[bytes]:
-    """``count`` distinct JPEG files of at most one megapixel: crops of real photos, the same on every run."""
+def small_photos(count: int, scale: float = 1.0) -> list[bytes]:
+    """``count`` distinct JPEG files of at most one megapixel: crops of real photos, the same on every run.
+
+    ``scale`` shrinks them on both sides.
+    """
     originals = [Image.open(path).convert("RGB") for path in sources()]
     photos = []
     for number in range(count):
@@ -40,6 +43,9 @@ def small_photos(count: int) -> list[bytes]:
         shift = number // len(originals)
         box = (shift, shift // 2, original.width - shift % 7, original.height - shift % 5)
         buffer = io.BytesIO()
-        original.crop(box).save(buffer, "JPEG", quality=90)
+        photo = original.crop(box)
+        if scale != 1:
+            photo = photo.resize((round(photo.width * scale), round(photo.height * scale)))
+        photo.save(buffer, "JPEG", quality=90)
         photos.append(buffer.getvalue())
     return photos

@@ -77,10 +77,13 @@ async def keyed_answers(
                 retry_after_s=1.0,
             )
     finally:
-        unfinished: list[asyncio.Task[Any]] = [reading, halting, *in_work]
-        for task in unfinished:
-            task.cancel()
-        await asyncio.gather(*unfinished, return_exceptions=True)
+        await _cancel(reading, halting, *in_work)
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _check_key(key: str, in_work: Collection[str]) -> None:

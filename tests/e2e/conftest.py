@@ -1,4 +1,4 @@
-"""One suite for all stories that leave it as they found it; those that kill or stop start their own."""
+"""One suite for all stories. They may kill its processes: it heals."""
 
 from __future__ import annotations
 
@@ -18,15 +18,6 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
         yield running
 
 
-@pytest.fixture
-def fresh_suite(tmp_path: Path) -> Iterator[Suite]:
-    """A suite of its own, for a test that breaks it."""
-    with running_suite(tmp_path) as running:
-        yield running
-        for name, text in {"logs": running.logs()}.items():
-            print(name, text)  # noqa: T201  pytest shows it when the test fails
-
-
 @pytest.fixture(scope="session")
 def photo_paths() -> dict[str, Path]:
     """Real photos by name, from wheels."""
@@ -37,3 +28,9 @@ def photo_paths() -> dict[str, Path]:
 def many_photos() -> list[bytes]:
     """Two hundred distinct photos."""
     return small_photos(200)
+
+
+@pytest.fixture(scope="session")
+def many_small_photos() -> list[bytes]:
+    """The same, a fifth as large either way: what is tested is not how fast they are analysed."""
+    return small_photos(200, scale=0.2)
