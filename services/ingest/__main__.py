@@ -28,17 +28,22 @@ from services.runtime.ports import attach_blobs, attach_queue
 from services.runtime.process import App, run, service_parser
 from services.runtime.queue.port import WorkQueue
 from sightmill.v1 import (
+    analyzer_pb2,
     analyzer_pb2_grpc,
     batches_pb2_grpc,
+    captioner_pb2,
     captioner_pb2_grpc,
+    catalog_pb2,
     catalog_pb2_grpc,
     ingest_pb2_grpc,
+    people_pb2,
 )
 
 # The edge asks this process for reflection, so it lists the services of all.
 PUBLIC_SERVICES = tuple(
-    f"sightmill.v1.{name}"
-    for name in ("AnalyzerService", "CaptionerService", "CatalogService", "PeopleService")
+    service.full_name
+    for module in (analyzer_pb2, captioner_pb2, catalog_pb2, people_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
 )
 
 

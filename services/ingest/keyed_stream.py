@@ -14,6 +14,8 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+import grpc
+
 from services.runtime import statuses
 from services.runtime.context import current_request_id
 from services.runtime.errors import DeadlineError, Reason, ServiceError, UnavailableError
@@ -118,11 +120,18 @@ class KeyedStream(Generic[Request, Response]):
 
 def _judge(fault: Exception | None, connected: bool) -> ServiceError:
     error = statuses.translate(fault) if fault else None
-    if error and not isinstance(error, UnavailableError):
+    if error and not isinstance(error, UnavailableError) and not _was_cut(fault):
         return error
     kind = StreamBrokenError if connected else UnavailableError
-    message = error.message if error else "The stream ended before the answer."
+    message = error.message if isinstance(error, UnavailableError) else "The stream ended before the answer."
     return kind(Reason.SERVICE_UNAVAILABLE, message, retry_after_s=0.5)
+
+
+def _was_cut(fault: Exception | None) -> bool:
+    """True where gRPC itself says INTERNAL: the connection went while an item was being written."""
+    if not isinstance(fault, grpc.aio.AioRpcError) or fault.code() is not grpc.StatusCode.INTERNAL:
+        return False
+    return statuses.DETAILS_KEY not in dict(fault.trailing_metadata() or ())
 
 
 async def _drain(outgoing: asyncio.Queue[Request | None]) -> AsyncIterator[Request]:

@@ -179,6 +179,7 @@ async def test_one_port_lists_and_calls_all_services(suite: Suite) -> None:
     listed = buf("--list-services", suite.url)
     for name in ("Ingest", "Batch", "Analyzer", "Captioner", "Catalog", "People"):
         assert f"sightmill.v1.{name}Service" in listed
+    assert "sightmill.v1.PeopleService/ListPeople" in buf("--list-methods", suite.url)
     assert '"centerface"' in buf(f"{suite.url}/sightmill.v1.AnalyzerService/GetAnalyzerInfo")
     assert '"local"' in buf(f"{suite.url}/sightmill.v1.CaptionerService/ListProviders")
     assert "sqlite" in buf(f"{suite.url}/sightmill.v1.CatalogService/GetStats")

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.contract.ui.stand_in import Handler, Server, StandIn
-
-CHROMIUM = Path("/usr/bin/chromium")
-# Nothing but the page is to use the network.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from tests.servers.chromium import ARGUMENTS, require_chromium
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while it is open, no asynchronous test can run in this process.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        assert not os.environ.get("CI"), f"{CHROMIUM} is missing: apt-get install chromium"
-        pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
+    executable = require_chromium()
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        started = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield started
         started.close()
 

@@ -109,6 +109,14 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
         fill(spool)
     assert caught.value.reason == Reason.STORAGE_FULL
     assert caught.value.retry_after_s
-    with full_disk(4_096):
+    spool.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bytes_that_nobody_wants_need_no_room(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, LIMIT_BYTES, MEMORY_BYTES)
+    spool.write(bytes(MEMORY_BYTES + 1))
+    spool.write(bytes(500))
+    with full_disk(MEMORY_BYTES + 1):
         spool.close()
     assert list(tmp_path.iterdir()) == []
