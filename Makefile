@@ -2,7 +2,9 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 BIN := .venv/bin
+# Two at a time: most tests wait for processes and sockets. A file stays in one process, and so does its suite.
 PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: help
 help: ## This list
@@ -46,11 +48,11 @@ check: lint types check-generated ## All of the above
 unit: setup-dev ## Tests without sockets, in seconds
 	@$(PYTEST) tests/unit
 contract: setup-dev .tools/bin/versitygw ## One suite a port, over every real adapter
-	@$(PYTEST) tests/contract
+	@$(PYTEST) $(PARALLEL) tests/contract
 e2e: setup-dev ## Whole stories over real processes
 	@$(PYTEST) tests/e2e
 test: setup-dev .tools/bin/versitygw ## All tests
-	@$(PYTEST) tests
+	@$(PYTEST) $(PARALLEL) tests
 
 .tools/bin/versitygw: scripts/versitygw
 	@scripts/versitygw

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
 
+from prometheus_client import Gauge
+
 from services.ingest.admission import Admission
 from services.ingest.analyzing import Analyzing
 from services.ingest.describing import Describing
@@ -105,9 +107,13 @@ async def _serve_api(app: App[IngestSettings], neighbours: Neighbours) -> None:
         decode_timeout_s=settings.ingest_decode_timeout_s,
         store_timeout_s=settings.ingest_store_timeout_s,
     )
+    admission = Admission(settings.ingest_max_receiving, settings.ingest_max_waiting)
+    Gauge(
+        "sightmill_uploads_in_hand", "Images being received or stored", registry=app.metrics.registry
+    ).set_function(lambda: admission.in_hand)
     servicer = IngestServicer(
         intake=intake,
-        admission=Admission(settings.ingest_max_receiving, settings.ingest_max_waiting),
+        admission=admission,
         new_spool=lambda: Spool(spool_folder, settings.ingest_max_bytes, settings.ingest_spool_bytes),
         chunk_timeout_s=settings.ingest_chunk_timeout_s,
         stopping=app.stopping,

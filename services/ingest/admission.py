@@ -10,12 +10,16 @@ from services.runtime.errors import Reason, ResourceExhaustedError
 
 
 class Admission:
-    """At most ``max_receiving`` images come in at a time and ``max_waiting`` wait for their turn."""
+    """At most ``max_receiving`` images come in at a time and ``max_waiting`` wait for their turn.
+
+    ``in_hand`` is how many are being received or stored right now.
+    """
 
     def __init__(self, max_receiving: int, max_waiting: int) -> None:
         self._free = asyncio.Semaphore(max_receiving)
         self._max_waiting = max_waiting
         self._waiting = 0
+        self.in_hand = 0
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -29,7 +33,9 @@ class Admission:
             await self._free.acquire()
         finally:
             self._waiting -= 1
+        self.in_hand += 1
         try:
             yield
         finally:
+            self.in_hand -= 1
             self._free.release()

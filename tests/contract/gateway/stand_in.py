@@ -52,6 +52,7 @@ class World:
     refused: dict[str, ServiceError] = field(default_factory=dict)
     watched: list[ingest_pb2.WatchImageResponse] = field(default_factory=list)
     streams: int = 0
+    health: health_aio.HealthServicer = field(default_factory=health_aio.HealthServicer)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     hold: asyncio.Event | None = None
     refuse_at_once: bool = False
@@ -221,8 +222,9 @@ async def serve(world: World) -> AsyncIterator[str]:
     catalog_servicer = ScriptedCatalog(world)  # type: ignore[abstract]
     ingest_pb2_grpc.add_IngestServiceServicer_to_server(ingest_servicer, server)
     catalog_pb2_grpc.add_CatalogServiceServicer_to_server(catalog_servicer, server)
-    health = health_aio.HealthServicer()
-    await health.set("", health_pb2.HealthCheckResponse.SERVING)
+    health = world.health
+    for name in ("", "dependency/queue"):
+        await health.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from grpc_health.v1 import health_pb2
 
 from gateway import web_ui
 from services.runtime.errors import Reason, UnavailableError
@@ -88,6 +89,13 @@ async def test_api_health_without_the_intake_alone_is_200(start: Start) -> None:
     client = await start(ingest_address="127.0.0.1:1")
     answer = await client.get("/api/health")
     assert (answer.status_code, answer.json()["redis"]) == (200, "disconnected")
+
+
+async def test_api_health_tells_a_queue_that_is_away(client: httpx.AsyncClient, world: World) -> None:
+    await world.health.set("dependency/queue", health_pb2.HealthCheckResponse.NOT_SERVING)
+    answer = await client.get("/api/health")
+    body = answer.json()
+    assert (answer.status_code, body["database"], body["redis"]) == (200, "connected", "disconnected")
 
 
 async def test_health(client: httpx.AsyncClient) -> None:

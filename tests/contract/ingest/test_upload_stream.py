@@ -285,8 +285,9 @@ async def test_a_process_that_drains_ends_idle_streams_and_finishes_images(api: 
     assert (await idle.read()).image.state == Image.PENDING
     await busy.write(header(key="busy"))
     await busy.write(chunk(photo(2)))
-    await until(lambda: api.running.metric("sightmill_rpc_in_flight") == 2, "both streams are open")
-    await asyncio.wait_for(busy.initial_metadata(), 5)
+    await until(
+        lambda: api.running.metric("sightmill_uploads_in_hand") == 1, "the second image is on its way"
+    )
     draining = asyncio.create_task(api.running.drain())
     error = statuses.from_rpc_error(await broken_off(idle))
     assert (error.reason, error.retry_after_s) == (Reason.DRAINING, 0.5)

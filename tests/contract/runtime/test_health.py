@@ -83,6 +83,14 @@ async def test_not_serving_then_serving_then_draining(running: RunningApp, depen
     assert await state(running) == await state(running, "") == NOT_SERVING
 
 
+async def test_each_dependency_has_a_name_of_its_own(running: RunningApp, dependency: Dependency) -> None:
+    async def told() -> bool:
+        return await state(running, "dependency/store") == (SERVING if dependency.there else NOT_SERVING)
+
+    for dependency.there in (False, True):
+        await until(told, f"the store is {'there' if dependency.there else 'away'}")
+
+
 async def test_who_watches_health_is_told(running: RunningApp, dependency: Dependency) -> None:
     health = health_pb2_grpc.HealthStub(running.channel)
     watching = health.Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=10)
