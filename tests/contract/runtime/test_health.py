@@ -85,7 +85,9 @@ async def test_not_serving_then_serving_then_draining(running: RunningApp, depen
 
 async def test_each_dependency_has_a_name_of_its_own(running: RunningApp, dependency: Dependency) -> None:
     async def told() -> bool:
-        return await state(running, "dependency/store") == (SERVING if dependency.there else NOT_SERVING)
+        return bool(
+            await state(running, "dependency/store") == (SERVING if dependency.there else NOT_SERVING)
+        )
 
     for dependency.there in (False, True):
         await until(told, f"the store is {'there' if dependency.there else 'away'}")
