@@ -30,6 +30,14 @@ class GatewaySettings(RuntimeSettings):
     )
     gateway_max_parts: int = Field(1_000, ge=1, le=100_000, description="files and fields of one upload")
     gateway_max_file_bytes: int = Field(256 * MIB, ge=1, description="largest file of a native upload")
+    gateway_peek_max_bytes: int = Field(
+        16 * MIB,
+        ge=1,
+        validation_alias=AliasChoices(
+            "gateway_peek_max_bytes", "SIGHTMILL_GATEWAY_PEEK_MAX_BYTES", "MAX_FILE_SIZE"
+        ),
+        description="largest file of the peek dialect",
+    )
     gateway_max_body_bytes: int = Field(16 * 1024 * MIB, ge=1, description="largest native upload as a whole")
     gateway_rpc_timeout_s: Seconds = Field(10.0, description="time for a short call to another service")
     gateway_transfer_timeout_s: Seconds = Field(300.0, description="time to send one image out")

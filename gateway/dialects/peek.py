@@ -20,7 +20,6 @@ from gateway.uploads import open_reader, upload_one
 from services.runtime.errors import InvalidArgumentError, NotFoundError, Reason, ServiceError
 from sightmill.v1 import analyzer_pb2, catalog_pb2, ingest_pb2
 
-MAX_FILE_BYTES = 16 * MIB
 LONG_CACHE = "public, max-age=31536000"
 DEFAULT_EXPIRATION_S = 86_400
 MAX_ID = 2**63 - 1
@@ -63,7 +62,8 @@ def add_routes(app: FastAPI) -> None:
 async def analyze(request: Request) -> Response:
     """Takes one image in the field `image`; answers with its id before it is analysed."""
     gateway = gateway_of(request)
-    reader = open_reader(gateway, request, Limits(MAX_FILE_BYTES, MAX_FILE_BYTES + MIB))
+    limit = gateway.settings.gateway_peek_max_bytes
+    reader = open_reader(gateway, request, Limits(limit, limit + MIB))
     part = await _field(reader)
     header = ingest_pb2.UploadHeader(key="image", display_name=part.file_name or "")
     # This dialect never shows a caption: none need be paid for.

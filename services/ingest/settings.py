@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 
 from services.runtime.settings import Address, RuntimeSettings, Seconds
 
@@ -23,13 +23,7 @@ class IngestSettings(RuntimeSettings):
         "127.0.0.1:0", description="where a lone worker answers health checks"
     )
 
-    ingest_max_bytes: int = Field(
-        64 * MIB,
-        ge=1,
-        le=64 * MIB,
-        validation_alias=AliasChoices("SIGHTMILL_INGEST_MAX_BYTES", "MAX_FILE_SIZE"),
-        description="largest image",
-    )
+    ingest_max_bytes: int = Field(64 * MIB, ge=1, le=64 * MIB, description="largest image")
     ingest_max_pixels: int = Field(50_000_000, ge=1, description="most pixels of one frame")
     ingest_max_total_pixels: int = Field(200_000_000, ge=1, description="most pixels of all frames together")
     ingest_decode_timeout_s: Seconds = 10.0

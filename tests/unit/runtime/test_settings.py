@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from gateway.settings import GatewaySettings
 from services.ingest.settings import IngestSettings
 from services.runtime.settings import RuntimeSettings, explain, show
 
@@ -18,7 +20,7 @@ HIDDEN = "hunter2-nobody-may-see-this"
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variables of the machine, and no .env of the checkout."""
     monkeypatch.chdir(tmp_path)
-    for name in (*IngestSettings.model_fields, "ingest_max_bytes"):
+    for name in (*IngestSettings.model_fields, *GatewaySettings.model_fields):
         monkeypatch.delenv(f"SIGHTMILL_{name.upper()}", raising=False)
     monkeypatch.delenv("MAX_FILE_SIZE", raising=False)
 
@@ -27,13 +29,17 @@ def ingest(**values: Any) -> IngestSettings:
     return IngestSettings(**values)
 
 
+def gateway(**values: Any) -> GatewaySettings:
+    return GatewaySettings(**values)
+
+
 def runtime(**values: Any) -> RuntimeSettings:
     return RuntimeSettings(**values)
 
 
-def refusal() -> str:
+def refusal(settings: Callable[[], RuntimeSettings]) -> str:
     with pytest.raises(ValidationError) as caught:
-        ingest()
+        settings()
     assert HIDDEN not in str(caught.value)
     return explain(caught.value)
 
@@ -59,20 +65,20 @@ def test_code_before_environment_before_file(monkeypatch: pytest.MonkeyPatch, tm
     assert (settings.log_level, settings.max_calls, settings.nats_replicas) == ("error", 3, 5)
 
 
-@pytest.mark.parametrize("name", ["SIGHTMILL_INGEST_MAX_BYTES", "MAX_FILE_SIZE"])
+@pytest.mark.parametrize("name", ["SIGHTMILL_GATEWAY_PEEK_MAX_BYTES", "MAX_FILE_SIZE"])
 def test_a_field_with_several_names_is_read_under_each(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "1000")
-    assert ingest().ingest_max_bytes == 1_000
+    assert gateway().gateway_peek_max_bytes == 1_000
 
 
 def test_a_field_with_several_names_is_given_by_its_own_in_code() -> None:
-    assert ingest(ingest_max_bytes=1_000).ingest_max_bytes == 1_000
+    assert gateway(gateway_peek_max_bytes=1_000).gateway_peek_max_bytes == 1_000
 
 
 def test_our_own_name_wins_over_a_borrowed_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_FILE_SIZE", "1")
-    monkeypatch.setenv("SIGHTMILL_INGEST_MAX_BYTES", "2")
-    assert ingest().ingest_max_bytes == 2
+    monkeypatch.setenv("SIGHTMILL_GATEWAY_PEEK_MAX_BYTES", "2")
+    assert gateway().gateway_peek_max_bytes == 2
 
 
 @pytest.mark.parametrize(
@@ -85,7 +91,7 @@ def test_our_own_name_wins_over_a_borrowed_one(monkeypatch: pytest.MonkeyPatch) 
         ("SIGHTMILL_STATUS_LISTEN", "h:65536", "SIGHTMILL_STATUS_LISTEN: Value error, a port is 0 to 65535"),
         ("SIGHTMILL_BLOB_URL", f"ftp://{HIDDEN}@host", "SIGHTMILL_BLOB_URL: String should match"),
         ("SIGHTMILL_INGEST_MAX_BYTES", HIDDEN, "SIGHTMILL_INGEST_MAX_BYTES: Input should be a valid int"),
-        ("MAX_FILE_SIZE", HIDDEN, "SIGHTMILL_INGEST_MAX_BYTES: Input should be a valid integer"),
+        ("MAX_FILE_SIZE", HIDDEN, "SIGHTMILL_GATEWAY_PEEK_MAX_BYTES: Input should be a valid integer"),
         ("SIGHTMILL_INGEST_ROLE", HIDDEN, "SIGHTMILL_INGEST_ROLE: Input should be 'api', 'worker' or 'all'"),
     ],
 )
@@ -93,7 +99,7 @@ def test_a_wrong_value_names_variable_and_rule_but_never_the_value(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, named: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    told = refusal()
+    told = refusal(gateway if variable == "MAX_FILE_SIZE" else ingest)
     assert told.startswith(named)
     assert told.endswith("(docs/operations.md, settings)")
     assert HIDDEN not in told
@@ -102,7 +108,7 @@ def test_a_wrong_value_names_variable_and_rule_but_never_the_value(
 def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTMILL_MAX_CALLS", "x")
     monkeypatch.setenv("SIGHTMILL_DRAIN_DELAY_S", "-1")
-    assert len(refusal().splitlines()) == 2
+    assert len(refusal(ingest).splitlines()) == 2
 
 
 def test_settings_do_not_change() -> None:
