@@ -115,6 +115,8 @@ class Intake:
         except ServiceError as error:
             if created.created:
                 await self._withdraw(name)
+            if isinstance(error, ResourceExhaustedError):  # it answers: it is full
+                raise
             raise UnavailableError(
                 Reason.QUEUE_UNAVAILABLE,
                 "The work queue does not answer; the image was not taken in. Send it again.",
