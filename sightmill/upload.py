@@ -22,7 +22,9 @@ from sightmill.v1 import catalog_pb2, ingest_pb2, ingest_pb2_grpc
 
 CHUNK_BYTES = 262_144
 READ_BYTES = 4 * CHUNK_BYTES
-# How often one image is sent at most, and how many streams in a row may break without a single answer.
+# How often one image is sent at most over streams that were open, and how many streams in a row may break
+# before the first answer of all. A server that has answered and is away is waited for as long as nothing may
+# move: it is being restarted.
 MAX_TRIES = 5
 
 Call: TypeAlias = grpc.aio.StreamStreamCall[ingest_pb2.UploadImagesRequest, ingest_pb2.UploadImagesResponse]
@@ -109,12 +111,15 @@ class UploadRun:
         self._clock = asyncio.get_running_loop().time
         self._moved_at = self._resume_at = self._clock()
         self._bytes_sent = self._acknowledged = 0
+        self._answered_at = self._clock()
+        self._connected = False
 
     async def results(self) -> AsyncGenerator[UploadResult, None]:
         """The outcome of every photo, in the order in which they are known.
 
         Raises:
-            SightmillError: the stream was refused, or broke five times in a row without an answer.
+            SightmillError: the stream was refused, or nothing answered: five times in a row at the start, for
+                ``timeout_s`` later on.
         """
         fruitless = 0
         while True:
@@ -128,13 +133,19 @@ class UploadRun:
             if end.error is None:
                 return
             fruitless = fruitless + 1 if self._acknowledged == acknowledged else 0
-            if not end.torn or not isinstance(end.error, SightmillError) or fruitless >= MAX_TRIES:
+            if not end.torn or not isinstance(end.error, SightmillError) or self._is_hopeless(fruitless):
                 raise end.error
             self._take_back(end.error)
             await asyncio.sleep(delay_s(max(0, fruitless - 1), end.error.retry_after_s))
 
+    def _is_hopeless(self, fruitless: int) -> bool:
+        if self._acknowledged == 0:
+            return fruitless >= MAX_TRIES
+        return self._clock() - self._answered_at >= self._settings.timeout_s
+
     async def _stream(self) -> AsyncGenerator[UploadResult | _End, None]:
         """The events of one stream; the last one is its end."""
+        self._connected = False
         call = self._stub.UploadImages(metadata=self._settings.headers)
         tasks = [asyncio.create_task(self._send_all(call)), asyncio.create_task(self._read_all(call))]
         try:
@@ -225,6 +236,8 @@ class UploadRun:
 
     async def _read_all(self, call: Call) -> None:
         try:
+            await call.wait_for_connection()
+            self._connected = True
             async for answer in call:
                 self._take(answer)
             self._events.put_nowait(self._good_end())
@@ -268,6 +281,7 @@ class UploadRun:
         pending = self._open.pop(key)
         pending.answered = True
         self._acknowledged += 1
+        self._answered_at = self._clock()
         self._count(pending, pending.size_bytes)
         self._events.put_nowait(UploadResult(pending.index, pending.photo, image, error))
         self._changed.set()
@@ -276,6 +290,8 @@ class UploadRun:
         """Puts what a broken stream left unanswered in line again."""
         unanswered = sorted([*self._open.items()], key=lambda item: item[1].index)
         for key, pending in unanswered:
+            if not self._connected:
+                pending.tries -= 1
             if pending.tries >= MAX_TRIES:
                 self._settle(key, error=error)
                 continue

@@ -14,7 +14,7 @@ import pytest
 from sightmill.client import Client
 from sightmill.errors import SightmillError
 from sightmill.photo import Photo
-from sightmill.upload import UploadProgress, UploadResult
+from sightmill.upload import MAX_TRIES, UploadProgress, UploadResult
 from tests.contract.client.scripted_server import ScriptedServer, build_status
 
 BIG_BYTES = 3 * 1024 * 1024 + 17
@@ -74,6 +74,17 @@ async def test_an_image_that_was_stored_but_not_answered_is_not_stored_again(
     assert len({result.unwrap().name for result in results}) == 3
     assert len(server.ingest.images) == 3
     assert server.ingest.streams == 2
+
+
+async def test_a_server_that_answered_and_is_being_restarted_is_waited_for(
+    client: Client, server: ScriptedServer
+) -> None:
+    refused = MAX_TRIES + 1
+    server.ingest.break_before_answer = deque([2])
+    server.ingest.break_after = deque([-1, *[0] * refused])
+    results = await collect(client, [b"one", b"two", b"three"])
+    assert len({result.unwrap().name for result in results}) == 3
+    assert server.ingest.streams == 1 + refused + 1
 
 
 async def test_a_stream_that_ends_politely_but_early_is_resumed(
