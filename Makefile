@@ -27,7 +27,7 @@ stop: down ## The same as down
 status: setup ## Show what runs
 	@$(BIN)/sightmill status
 demo: up ## Start in the background and analyse the sample photos
-	@$(BIN)/sightmill analyze --samples
+	@$(BIN)/sightmill samples
 
 .PHONY: protos check-generated
 protos: ## Generate stubs and descriptor set from protos/
