@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
-import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,6 +22,7 @@ from services.runtime.health import HealthBoard
 from services.runtime.logs import configure_logs
 from services.runtime.process import EXIT_USAGE, service_parser
 from services.runtime.settings import explain, show
+from services.runtime.signals import stop_on_signals
 from services.runtime.status_page import status_page
 from services.runtime.telemetry import build_metrics, configure_tracing
 
@@ -58,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 async def _live(settings: GatewaySettings) -> int:
     signalled = asyncio.Event()
-    _stop_on_signals(signalled)
+    stop_on_signals(signalled)
     try:
         listener = bind(settings.gateway_listen)
     except OSError as error:
@@ -130,17 +129,6 @@ async def _serve(
     server.should_exit = True
     await serving
     await watching
-
-
-def _stop_on_signals(signalled: asyncio.Event) -> None:
-    def on_signal() -> None:
-        if signalled.is_set():
-            os._exit(1)  # a second signal: the operator does not want to wait
-        signalled.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, FilePath, SecretStr
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from services.captioner.provider import Detail
 from services.runtime.settings import Address, RuntimeSettings, Seconds
@@ -59,9 +59,6 @@ def _alias(*names: str) -> AliasChoices:
 
 class CaptionerSettings(RuntimeSettings):
     """Which models are asked, in which order, and within which bounds."""
-
-    # Field names stay valid beside aliases, and errors name the field.
-    model_config = SettingsConfigDict(populate_by_name=True, loc_by_alias=False)
 
     captioner_listen: Address = "127.0.0.1:50053"
     captioner_providers: Chain = Field(

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -27,6 +25,7 @@ from services.runtime.health import HealthBoard
 from services.runtime.interceptors import interceptor_chain
 from services.runtime.logs import configure_logs
 from services.runtime.settings import RuntimeSettings, explain, show
+from services.runtime.signals import stop_on_signals
 from services.runtime.status_page import status_page
 from services.runtime.telemetry import Metrics, build_metrics, configure_tracing
 
@@ -148,7 +147,7 @@ def run(
 async def _live(name: str, settings: S, start: Start[S]) -> int:
     log = structlog.get_logger("process")
     stopping = asyncio.Event()
-    _stop_on_signals(stopping)
+    stop_on_signals(stopping)
     tracing = configure_tracing(name, settings.otlp_endpoint)
     metrics = build_metrics()
     async with AsyncExitStack() as stack:
@@ -206,17 +205,6 @@ async def _drain(app: App[Any], server: grpc.aio.Server, tasks: list[asyncio.Tas
         structlog.get_logger("process").warning("cut off", task=task.get_name())
         task.cancel()
     await asyncio.gather(stopped, *tasks, return_exceptions=True)
-
-
-def _stop_on_signals(stopping: asyncio.Event) -> None:
-    def on_signal() -> None:
-        if stopping.is_set():
-            os._exit(1)  # a second signal: the operator does not want to wait
-        stopping.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
 
 
 async def _awaited(work: Background, stopping: asyncio.Event) -> None:
