@@ -45,9 +45,10 @@ async def write_until_killed(run: CatalogProcess, images: dict[str, str], kill_a
     with contextlib.suppress(grpc.aio.AioRpcError):
         async for answer in run.catalog.WriteAnalyses(iter(items), timeout=WAIT_S):
             assert not answer.HasField("error"), answer
-            acknowledged.add(answer.key.partition(" ")[0])
-            if len(acknowledged) == kill_after:
+            name = answer.key.partition(" ")[0]
+            if name not in acknowledged and len(acknowledged) + 1 == kill_after:
                 run.process.kill()
+            acknowledged.add(name)
     await run.process.wait()
     return acknowledged
 
