@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from services.analyzer.colours import ColourDetector, Palette
 from services.analyzer.decode import Decoder
 from services.analyzer.detector import (
     Cancellation,
@@ -24,16 +23,17 @@ from services.analyzer.detector import (
     raise_if_cancelled,
     run_detector,
 )
+from services.analyzer.detectors.colours import ColourDetector, Palette
+from services.analyzer.detectors.exif import ExifDetector
+from services.analyzer.detectors.faces import FaceDetector, Faces
+from services.analyzer.detectors.hashes import HashDetector, Hashes
+from services.analyzer.detectors.luminance import Luminance, LuminanceDetector
+from services.analyzer.detectors.scene import Scene, SceneDetector
+from services.analyzer.detectors.text import Text, TextDetector
 from services.analyzer.exif import ExifFacts
-from services.analyzer.exif_detector import ExifDetector
-from services.analyzer.faces import FaceDetector, Faces
-from services.analyzer.hashes import HashDetector, Hashes
-from services.analyzer.luminance import Luminance, LuminanceDetector
 from services.analyzer.picture import Box, Picture
 from services.analyzer.render import Rendition, render_annotated, render_thumbnail
 from services.analyzer.resources import ResourceMissingError, find_tessdata
-from services.analyzer.scene import Scene, SceneDetector
-from services.analyzer.text import Text, TextDetector
 from services.runtime.errors import InvalidArgumentError, Reason
 
 # Changes when decode, orchestration or rendering change what comes out; detectors have versions of their own.

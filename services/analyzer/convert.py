@@ -9,16 +9,16 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.analyzer.analysis import VERSION, Analyzer, Insight, Plan, Report, Toolset
-from services.analyzer.colours import Palette
 from services.analyzer.detector import Cancellation, Outcome, Status, equipment_of
+from services.analyzer.detectors.colours import Palette
+from services.analyzer.detectors.faces import Faces
+from services.analyzer.detectors.hashes import Hashes
+from services.analyzer.detectors.luminance import BlurLevel, Luminance
+from services.analyzer.detectors.scene import Scene, SceneType
+from services.analyzer.detectors.text import Text
 from services.analyzer.exif import ExifFacts
-from services.analyzer.faces import Faces
-from services.analyzer.hashes import Hashes
-from services.analyzer.luminance import BlurLevel, Luminance
 from services.analyzer.picture import Box
 from services.analyzer.render import Rendition
-from services.analyzer.scene import Scene, SceneType
-from services.analyzer.text import Text
 from services.runtime.errors import InvalidArgumentError, Reason
 from sightmill.v1 import analyzer_pb2, common_pb2
 

@@ -24,9 +24,9 @@ from services.analyzer.detector import (
     Status,
     digest_settings,
 )
+from services.analyzer.detectors.text import Text
 from services.analyzer.picture import Picture
-from services.analyzer.text import Text
-from services.analyzer.text_engine import TextTimeoutError
+from services.analyzer.text.engine import TextTimeoutError
 from services.runtime.errors import InvalidArgumentError, Reason
 
 Encode = Callable[..., bytes]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.analyzer.decode import Decoder
+from services.analyzer.detectors.exif import ExifDetector
 from services.analyzer.exif import ExifFacts, Location
-from services.analyzer.exif_detector import ExifDetector
 
 Encode = Callable[..., bytes]
 PIXELS = np.zeros((8, 8, 3), np.uint8)

@@ -12,8 +12,8 @@ import pytest
 
 from services.analyzer.decode import Decoder
 from services.analyzer.detector import DetectorUnavailableError
-from services.analyzer.faces import FaceDetector
-from services.analyzer.haar_cascade import HaarCascade
+from services.analyzer.detectors.faces import FaceDetector
+from services.analyzer.faces.haar_cascade import HaarCascade
 from services.analyzer.picture import Box
 from services.analyzer.resources import ResourceMissingError, find_cascade, find_face_model
 

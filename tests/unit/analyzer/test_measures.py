@@ -13,13 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from services.analyzer.colour_names import name_colour
-from services.analyzer.colours import ColourDetector, find_palette
 from services.analyzer.decode import Decoder
-from services.analyzer.hashes import HashDetector
-from services.analyzer.luminance import BlurLevel, LuminanceDetector, measure_laplacian_variance, rate_blur
+from services.analyzer.detectors.colour_names import name_colour
+from services.analyzer.detectors.colours import ColourDetector, find_palette
+from services.analyzer.detectors.hashes import HashDetector
+from services.analyzer.detectors.luminance import (
+    BlurLevel,
+    LuminanceDetector,
+    measure_laplacian_variance,
+    rate_blur,
+)
+from services.analyzer.detectors.scene import SceneDetector, SceneType, judge_scene
 from services.analyzer.picture import Picture
-from services.analyzer.scene import SceneDetector, SceneType, judge_scene
 
 Rgb = npt.NDArray[np.uint8]
 small_rgb = st.tuples(st.integers(1, 24), st.integers(1, 24)).flatmap(

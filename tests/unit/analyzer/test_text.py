@@ -14,14 +14,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from services.analyzer.decode import Decoder
 from services.analyzer.detector import AnalysisCancelledError, DetectorUnavailableError
+from services.analyzer.detectors.text import Text, TextDetector
 from services.analyzer.picture import Pixels
-from services.analyzer.pytesseract_engine import PytesseractEngine
 from services.analyzer.resources import ResourceMissingError, find_tessdata, find_tesseract
-from services.analyzer.tesserocr_engine import TesserocrEngine
-from services.analyzer.text import Text, TextDetector
-from services.analyzer.text_blocks import plan_blocks
-from services.analyzer.text_engine import ReadWord, Segmentation, TextEngine, TextTimeoutError, parse_table
-from services.analyzer.text_gate import TextLine, find_lines
+from services.analyzer.text.blocks import plan_blocks
+from services.analyzer.text.engine import ReadWord, Segmentation, TextEngine, TextTimeoutError, parse_table
+from services.analyzer.text.gate import TextLine, find_lines
+from services.analyzer.text.pytesseract_engine import PytesseractEngine
+from services.analyzer.text.tesserocr_engine import TesserocrEngine
 
 Photo = Callable[[str], bytes]
 Encode = Callable[..., bytes]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from services.analyzer.picture import Pixels
-from services.analyzer.text_engine import ReadWord, Segmentation, TextTimeoutError, parse_table
+from services.analyzer.text.engine import ReadWord, Segmentation, TextTimeoutError, parse_table
 
 
 class PytesseractEngine:

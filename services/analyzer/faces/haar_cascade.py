@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import cv2
 
-from services.analyzer.centerface import Candidate
+from services.analyzer.faces.centerface import Candidate
 from services.analyzer.picture import Picture
 from services.analyzer.resources import ResourceMissingError
 

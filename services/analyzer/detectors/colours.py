@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from services.analyzer.colour_names import name_colour
 from services.analyzer.detector import Cancellation
+from services.analyzer.detectors.colour_names import name_colour
 from services.analyzer.picture import Picture, Pixels
 
 COLOURS = 5

@@ -16,12 +16,12 @@ import structlog
 
 from services.analyzer.detector import Cancellation, DetectorUnavailableError, Equipment, raise_if_cancelled
 from services.analyzer.picture import Box, Picture, Pixels
-from services.analyzer.pytesseract_engine import PytesseractEngine
 from services.analyzer.resources import ResourceMissingError, find_tessdata, find_tesseract
-from services.analyzer.tesserocr_engine import TesserocrEngine
-from services.analyzer.text_blocks import TextBlock, plan_blocks
-from services.analyzer.text_engine import ReadWord, Segmentation, TextEngine, TextTimeoutError
-from services.analyzer.text_gate import find_lines
+from services.analyzer.text.blocks import TextBlock, plan_blocks
+from services.analyzer.text.engine import ReadWord, Segmentation, TextEngine, TextTimeoutError
+from services.analyzer.text.gate import find_lines
+from services.analyzer.text.pytesseract_engine import PytesseractEngine
+from services.analyzer.text.tesserocr_engine import TesserocrEngine
 
 # In a photo most of what looks like text is not; on a page nearly all is, and a low score is a hard word.
 MIN_BLOCK_CONFIDENCE = 0.7

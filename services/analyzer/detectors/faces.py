@@ -9,9 +9,9 @@ from typing import ClassVar, Protocol
 
 import structlog
 
-from services.analyzer.centerface import Candidate, CenterFace
 from services.analyzer.detector import Cancellation, DetectorUnavailableError, Equipment
-from services.analyzer.haar_cascade import HaarCascade
+from services.analyzer.faces.centerface import Candidate, CenterFace
+from services.analyzer.faces.haar_cascade import HaarCascade
 from services.analyzer.picture import Box, Picture
 from services.analyzer.resources import ResourceMissingError, find_cascade, find_face_model
 

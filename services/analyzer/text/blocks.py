@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.analyzer.text_engine import Segmentation
-from services.analyzer.text_gate import TextLine
+from services.analyzer.text.engine import Segmentation
+from services.analyzer.text.gate import TextLine
 
 PAGE_FROM_LINES = 8
 PAGE_GLYPH_PX = 18

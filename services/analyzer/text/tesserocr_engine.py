@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from services.analyzer.picture import Pixels
-from services.analyzer.text_engine import ReadWord, Segmentation, TextTimeoutError, parse_table
+from services.analyzer.text.engine import ReadWord, Segmentation, TextTimeoutError, parse_table
 
 # Without one Tesseract guesses, and says so on stderr for every image.
 RESOLUTION_DPI = 70
