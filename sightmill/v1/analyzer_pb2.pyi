@@ -51,6 +51,8 @@ class _DetectorEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     """A blurred placeholder of a few bytes."""
     DETECTOR_MODERATION: _Detector.ValueType  # 10
     """Moderation score."""
+    DETECTOR_DESCRIPTORS: _Detector.ValueType  # 11
+    """Descriptors of the faces, for telling people apart. Biometric data: never on by default. Runs FACES, too."""
 
 class Detector(_Detector, metaclass=_DetectorEnumTypeWrapper):
     """What can be measured. The number is also the order in which results are computed."""
@@ -77,6 +79,8 @@ DETECTOR_PLACEHOLDER: Detector.ValueType  # 9
 """A blurred placeholder of a few bytes."""
 DETECTOR_MODERATION: Detector.ValueType  # 10
 """Moderation score."""
+DETECTOR_DESCRIPTORS: Detector.ValueType  # 11
+"""Descriptors of the faces, for telling people apart. Biometric data: never on by default. Runs FACES, too."""
 Global___Detector: typing_extensions.TypeAlias = Detector
 
 class _BlurLevel:
@@ -163,6 +167,34 @@ DETECTOR_STATUS_FAILED: DetectorStatus.ValueType  # 3
 """It ran into an error on this image."""
 Global___DetectorStatus: typing_extensions.TypeAlias = DetectorStatus
 
+class _TextEngine:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _TextEngineEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TextEngine.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TEXT_ENGINE_UNSPECIFIED: _TextEngine.ValueType  # 0
+    """The operator's default, which is Tesseract."""
+    TEXT_ENGINE_TESSERACT: _TextEngine.ValueType  # 1
+    """Tesseract, on the lines that a gate finds: fast."""
+    TEXT_ENGINE_RAPIDOCR: _TextEngine.ValueType  # 2
+    """RapidOCR (PP-OCR models), on the whole image: reads more, and takes ten times as long or more. Knows its own
+    languages (Latin scripts and Chinese); `text_language` does not apply.
+    """
+
+class TextEngine(_TextEngine, metaclass=_TextEngineEnumTypeWrapper):
+    """What reads text."""
+
+TEXT_ENGINE_UNSPECIFIED: TextEngine.ValueType  # 0
+"""The operator's default, which is Tesseract."""
+TEXT_ENGINE_TESSERACT: TextEngine.ValueType  # 1
+"""Tesseract, on the lines that a gate finds: fast."""
+TEXT_ENGINE_RAPIDOCR: TextEngine.ValueType  # 2
+"""RapidOCR (PP-OCR models), on the whole image: reads more, and takes ten times as long or more. Knows its own
+languages (Latin scripts and Chinese); `text_language` does not apply.
+"""
+Global___TextEngine: typing_extensions.TypeAlias = TextEngine
+
 class _RenditionKind:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -201,6 +233,7 @@ class AnalyzeOptions(google.protobuf.message.Message):
     TEXT_LANGUAGE_FIELD_NUMBER: builtins.int
     WITHHOLD_LOCATION_FIELD_NUMBER: builtins.int
     THUMBNAIL_EDGE_FIELD_NUMBER: builtins.int
+    TEXT_ENGINE_FIELD_NUMBER: builtins.int
     text_language: builtins.str
     """Tesseract language codes joined with "+", for example "eng+deu". Empty for the operator's default.
     A language that is not installed is INVALID_ARGUMENT (INVALID_FIELD). At most 64 characters.
@@ -209,6 +242,8 @@ class AnalyzeOptions(google.protobuf.message.Message):
     """True to leave the place where a picture was taken out of the EXIF answer."""
     thumbnail_edge: builtins.int
     """Longest edge in pixels of the thumbnail to return, 16 to 2048 inclusive; 0 for no thumbnail."""
+    text_engine: Global___TextEngine.ValueType
+    """What reads text. Where the engine is not installed, TEXT ends UNAVAILABLE."""
     @property
     def detectors(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___Detector.ValueType]:
         """Which detectors to run; empty for the default set. Repeated values count once."""
@@ -220,8 +255,9 @@ class AnalyzeOptions(google.protobuf.message.Message):
         text_language: builtins.str = ...,
         withhold_location: builtins.bool = ...,
         thumbnail_edge: builtins.int = ...,
+        text_engine: Global___TextEngine.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["detectors", b"detectors", "text_language", b"text_language", "thumbnail_edge", b"thumbnail_edge", "withhold_location", b"withhold_location"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["detectors", b"detectors", "text_engine", b"text_engine", "text_language", b"text_language", "thumbnail_edge", b"thumbnail_edge", "withhold_location", b"withhold_location"]) -> None: ...
 
 Global___AnalyzeOptions: typing_extensions.TypeAlias = AnalyzeOptions
 
@@ -461,6 +497,9 @@ class Insights(google.protobuf.message.Message):
     MODERATION_FIELD_NUMBER: builtins.int
     ELAPSED_FIELD_NUMBER: builtins.int
     COLOR_MODE_FIELD_NUMBER: builtins.int
+    FORMAT_FIELD_NUMBER: builtins.int
+    FRAME_COUNT_FIELD_NUMBER: builtins.int
+    TRUNCATED_FIELD_NUMBER: builtins.int
     analyzer_version: builtins.str
     """Version of the analyzer that measured; changes whenever a formula or a model changes."""
     settings_digest: builtins.str
@@ -473,6 +512,12 @@ class Insights(google.protobuf.message.Message):
     """ThumbHash of the image, about 25 bytes: a blurred placeholder."""
     color_mode: builtins.str
     """Colour mode of the stored image, in Pillow's words: "RGB", "L", "CMYK", "P", ..."""
+    format: sightmill.v1.common_pb2.ImageFormat.ValueType
+    """Encoded format of the stored image."""
+    frame_count: builtins.int
+    """Frames of an animation or pages of a document; all insights are of the first. 1 for a plain image."""
+    truncated: builtins.bool
+    """True when the file ends early: what is missing was taken as grey."""
     @property
     def detectors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DetectorReport]:
         """How each detector ended."""
@@ -537,9 +582,12 @@ class Insights(google.protobuf.message.Message):
         moderation: Global___Moderation | None = ...,
         elapsed: google.protobuf.duration_pb2.Duration | None = ...,
         color_mode: builtins.str = ...,
+        format: sightmill.v1.common_pb2.ImageFormat.ValueType = ...,
+        frame_count: builtins.int = ...,
+        truncated: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["elapsed", b"elapsed", "exif", b"exif", "faces", b"faces", "hashes", b"hashes", "luminance", b"luminance", "moderation", b"moderation", "scene", b"scene", "text", b"text"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["analyzer_version", b"analyzer_version", "barcodes", b"barcodes", "color_mode", b"color_mode", "detectors", b"detectors", "dominant_colors", b"dominant_colors", "elapsed", b"elapsed", "exif", b"exif", "faces", b"faces", "hashes", b"hashes", "height", b"height", "luminance", b"luminance", "moderation", b"moderation", "scene", b"scene", "settings_digest", b"settings_digest", "text", b"text", "thumbhash", b"thumbhash", "width", b"width"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["analyzer_version", b"analyzer_version", "barcodes", b"barcodes", "color_mode", b"color_mode", "detectors", b"detectors", "dominant_colors", b"dominant_colors", "elapsed", b"elapsed", "exif", b"exif", "faces", b"faces", "format", b"format", "frame_count", b"frame_count", "hashes", b"hashes", "height", b"height", "luminance", b"luminance", "moderation", b"moderation", "scene", b"scene", "settings_digest", b"settings_digest", "text", b"text", "thumbhash", b"thumbhash", "truncated", b"truncated", "width", b"width"]) -> None: ...
 
 Global___Insights: typing_extensions.TypeAlias = Insights
 
@@ -635,6 +683,8 @@ class Luminance(google.protobuf.message.Message):
     LAPLACIAN_VARIANCE_FIELD_NUMBER: builtins.int
     CLIPPED_SHARE_FIELD_NUMBER: builtins.int
     COLORFULNESS_FIELD_NUMBER: builtins.int
+    SHADOW_SHARE_FIELD_NUMBER: builtins.int
+    HIGHLIGHT_SHARE_FIELD_NUMBER: builtins.int
     brightness: builtins.int
     """Mean luma, cut to a whole number, 0 to 255 inclusive."""
     contrast: builtins.float
@@ -648,9 +698,15 @@ class Luminance(google.protobuf.message.Message):
     laplacian_variance: builtins.float
     """Population variance of the 4-neighbour Laplacian, borders reflected, unrounded."""
     clipped_share: builtins.float
-    """Share of pixels near black or near white, 0.0 to 1.0 inclusive. Absent where not measured."""
+    """Share of pixels near black or near white, 0.0 to 1.0 inclusive: the sum of `shadow_share` and
+    `highlight_share`. Absent where not measured.
+    """
     colorfulness: builtins.float
     """Hasler and Suesstrunk's colourfulness, 0 for grey, above 80 for very colourful. Absent where not measured."""
+    shadow_share: builtins.float
+    """Share of pixels with a luma of at most 5, 0.0 to 1.0 inclusive: much of it means underexposed."""
+    highlight_share: builtins.float
+    """Share of pixels with a luma of at least 250, 0.0 to 1.0 inclusive: much of it means overexposed."""
     def __init__(
         self,
         *,
@@ -662,13 +718,19 @@ class Luminance(google.protobuf.message.Message):
         laplacian_variance: builtins.float = ...,
         clipped_share: builtins.float | None = ...,
         colorfulness: builtins.float | None = ...,
+        shadow_share: builtins.float | None = ...,
+        highlight_share: builtins.float | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_clipped_share", b"_clipped_share", "_colorfulness", b"_colorfulness", "clipped_share", b"clipped_share", "colorfulness", b"colorfulness"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_clipped_share", b"_clipped_share", "_colorfulness", b"_colorfulness", "blur_level", b"blur_level", "brightness", b"brightness", "clipped_share", b"clipped_share", "colorfulness", b"colorfulness", "contrast", b"contrast", "laplacian_variance", b"laplacian_variance", "quality_score", b"quality_score", "sharpness", b"sharpness"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_clipped_share", b"_clipped_share", "_colorfulness", b"_colorfulness", "_highlight_share", b"_highlight_share", "_shadow_share", b"_shadow_share", "clipped_share", b"clipped_share", "colorfulness", b"colorfulness", "highlight_share", b"highlight_share", "shadow_share", b"shadow_share"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_clipped_share", b"_clipped_share", "_colorfulness", b"_colorfulness", "_highlight_share", b"_highlight_share", "_shadow_share", b"_shadow_share", "blur_level", b"blur_level", "brightness", b"brightness", "clipped_share", b"clipped_share", "colorfulness", b"colorfulness", "contrast", b"contrast", "highlight_share", b"highlight_share", "laplacian_variance", b"laplacian_variance", "quality_score", b"quality_score", "shadow_share", b"shadow_share", "sharpness", b"sharpness"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_clipped_share", b"_clipped_share"]) -> typing.Literal["clipped_share"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_colorfulness", b"_colorfulness"]) -> typing.Literal["colorfulness"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_highlight_share", b"_highlight_share"]) -> typing.Literal["highlight_share"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_shadow_share", b"_shadow_share"]) -> typing.Literal["shadow_share"] | None: ...
 
 Global___Luminance: typing_extensions.TypeAlias = Luminance
 
@@ -752,7 +814,9 @@ class Face(google.protobuf.message.Message):
 
     @property
     def descriptor(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """Descriptor for telling people apart, 128 numbers; empty unless descriptors are installed and asked for."""
+        """Descriptor for telling people apart, 128 numbers: the same person where two are less than about 0.5 apart
+        (Euclidean distance). Empty unless DESCRIPTORS is installed and asked for.
+        """
 
     def __init__(
         self,
@@ -777,12 +841,15 @@ class TextInsight(google.protobuf.message.Message):
     WORD_COUNT_FIELD_NUMBER: builtins.int
     WORDS_FIELD_NUMBER: builtins.int
     LANGUAGE_FIELD_NUMBER: builtins.int
+    ORIENTATION_FIELD_NUMBER: builtins.int
     text: builtins.str
     """All of it, lines joined with "\\n", without surrounding white space."""
     word_count: builtins.int
     """Number of tokens between white space."""
     language: builtins.str
     """Languages that were looked for, for example "eng"."""
+    orientation: builtins.int
+    """Degrees by which the text must be turned clockwise to be upright: 0, 90, 180 or 270. 0 where there is none."""
     @property
     def words(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Word]:
         """Every word with its place."""
@@ -794,8 +861,9 @@ class TextInsight(google.protobuf.message.Message):
         word_count: builtins.int = ...,
         words: collections.abc.Iterable[Global___Word] | None = ...,
         language: builtins.str = ...,
+        orientation: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["language", b"language", "text", b"text", "word_count", b"word_count", "words", b"words"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["language", b"language", "orientation", b"orientation", "text", b"text", "word_count", b"word_count", "words", b"words"]) -> None: ...
 
 Global___TextInsight: typing_extensions.TypeAlias = TextInsight
 
@@ -842,7 +910,9 @@ class Hashes(google.protobuf.message.Message):
     dhash: builtins.int
     """Gradient hash (dHash), 64 bits."""
     color_signature: builtins.bytes
-    """Colour layout for a search by colour; absent where not computed."""
+    """Mean colour of each cell of a 4 x 4 grid, row by row, as three bytes each: CIE L * 2.55, a + 128, b + 128
+    (D65): 48 bytes. The mean absolute difference of two of them, 0 to 255, says how far their colours are apart.
+    """
     def __init__(
         self,
         *,

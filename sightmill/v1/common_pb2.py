@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sightmill/v1/common.proto\x12\x0csightmill.v1\x1a\x1fgoogle/protobuf/timestamp.proto\">\n\x0bImageSource\x12\x12\n\x08\x62lob_key\x18\x01 \x01(\tH\x00\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x42\x08\n\x06source\"s\n\x0b\x42oundingBox\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12/\n\nnormalized\x18\x05 \x01(\x0b\x32\x1b.sightmill.v1.NormalizedBox\"D\n\rNormalizedBox\x12\t\n\x01x\x18\x01 \x01(\x01\x12\t\n\x01y\x18\x02 \x01(\x01\x12\r\n\x05width\x18\x03 \x01(\x01\x12\x0e\n\x06height\x18\x04 \x01(\x01\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x01\x12\t\n\x01y\x18\x02 \x01(\x01\">\n\x05\x43olor\x12\x0b\n\x03red\x18\x01 \x01(\x05\x12\r\n\x05green\x18\x02 \x01(\x05\x12\x0c\n\x04\x62lue\x18\x03 \x01(\x05\x12\x0b\n\x03hex\x18\x04 \x01(\t\"%\n\x05\x43ount\x12\r\n\x05value\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\".\n\x05Money\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x0e\n\x06micros\x18\x02 \x01(\x03\"\\\n\nTokenUsage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12!\n\x04\x63ost\x18\x03 \x01(\x0b\x32\x13.sightmill.v1.Money\"i\n\tTimeRange\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x0b\x44oubleRange\x12\x10\n\x03min\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"@\n\nInt64Range\x12\x10\n\x03min\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x03H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max*\xe0\x01\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x01\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x02\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x03\x12\x14\n\x10IMAGE_FORMAT_GIF\x10\x04\x12\x14\n\x10IMAGE_FORMAT_BMP\x10\x05\x12\x15\n\x11IMAGE_FORMAT_TIFF\x10\x06\x12\x15\n\x11IMAGE_FORMAT_HEIC\x10\x07\x12\x15\n\x11IMAGE_FORMAT_AVIF\x10\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sightmill/v1/common.proto\x12\x0csightmill.v1\x1a\x1fgoogle/protobuf/timestamp.proto\">\n\x0bImageSource\x12\x12\n\x08\x62lob_key\x18\x01 \x01(\tH\x00\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x42\x08\n\x06source\"s\n\x0b\x42oundingBox\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12/\n\nnormalized\x18\x05 \x01(\x0b\x32\x1b.sightmill.v1.NormalizedBox\"D\n\rNormalizedBox\x12\t\n\x01x\x18\x01 \x01(\x01\x12\t\n\x01y\x18\x02 \x01(\x01\x12\r\n\x05width\x18\x03 \x01(\x01\x12\x0e\n\x06height\x18\x04 \x01(\x01\"I\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x01\x12\t\n\x01y\x18\x02 \x01(\x01\x12\x14\n\x0cnormalized_x\x18\x03 \x01(\x01\x12\x14\n\x0cnormalized_y\x18\x04 \x01(\x01\">\n\x05\x43olor\x12\x0b\n\x03red\x18\x01 \x01(\x05\x12\r\n\x05green\x18\x02 \x01(\x05\x12\x0c\n\x04\x62lue\x18\x03 \x01(\x05\x12\x0b\n\x03hex\x18\x04 \x01(\t\"%\n\x05\x43ount\x12\r\n\x05value\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\".\n\x05Money\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x0e\n\x06micros\x18\x02 \x01(\x03\"\\\n\nTokenUsage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12!\n\x04\x63ost\x18\x03 \x01(\x0b\x32\x13.sightmill.v1.Money\"i\n\tTimeRange\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x0b\x44oubleRange\x12\x10\n\x03min\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"@\n\nInt64Range\x12\x10\n\x03min\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x03H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max*\xe0\x01\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x01\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x02\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x03\x12\x14\n\x10IMAGE_FORMAT_GIF\x10\x04\x12\x14\n\x10IMAGE_FORMAT_BMP\x10\x05\x12\x15\n\x11IMAGE_FORMAT_TIFF\x10\x06\x12\x15\n\x11IMAGE_FORMAT_HEIC\x10\x07\x12\x15\n\x11IMAGE_FORMAT_AVIF\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sightmill.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IMAGEFORMAT']._serialized_start=844
-  _globals['_IMAGEFORMAT']._serialized_end=1068
+  _globals['_IMAGEFORMAT']._serialized_start=888
+  _globals['_IMAGEFORMAT']._serialized_end=1112
   _globals['_IMAGESOURCE']._serialized_start=76
   _globals['_IMAGESOURCE']._serialized_end=138
   _globals['_BOUNDINGBOX']._serialized_start=140
@@ -41,19 +41,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NORMALIZEDBOX']._serialized_start=257
   _globals['_NORMALIZEDBOX']._serialized_end=325
   _globals['_POINT']._serialized_start=327
-  _globals['_POINT']._serialized_end=356
-  _globals['_COLOR']._serialized_start=358
-  _globals['_COLOR']._serialized_end=420
-  _globals['_COUNT']._serialized_start=422
-  _globals['_COUNT']._serialized_end=459
-  _globals['_MONEY']._serialized_start=461
-  _globals['_MONEY']._serialized_end=507
-  _globals['_TOKENUSAGE']._serialized_start=509
-  _globals['_TOKENUSAGE']._serialized_end=601
-  _globals['_TIMERANGE']._serialized_start=603
-  _globals['_TIMERANGE']._serialized_end=708
-  _globals['_DOUBLERANGE']._serialized_start=710
-  _globals['_DOUBLERANGE']._serialized_end=775
-  _globals['_INT64RANGE']._serialized_start=777
-  _globals['_INT64RANGE']._serialized_end=841
+  _globals['_POINT']._serialized_end=400
+  _globals['_COLOR']._serialized_start=402
+  _globals['_COLOR']._serialized_end=464
+  _globals['_COUNT']._serialized_start=466
+  _globals['_COUNT']._serialized_end=503
+  _globals['_MONEY']._serialized_start=505
+  _globals['_MONEY']._serialized_end=551
+  _globals['_TOKENUSAGE']._serialized_start=553
+  _globals['_TOKENUSAGE']._serialized_end=645
+  _globals['_TIMERANGE']._serialized_start=647
+  _globals['_TIMERANGE']._serialized_end=752
+  _globals['_DOUBLERANGE']._serialized_start=754
+  _globals['_DOUBLERANGE']._serialized_end=819
+  _globals['_INT64RANGE']._serialized_start=821
+  _globals['_INT64RANGE']._serialized_end=885
 # @@protoc_insertion_point(module_scope)

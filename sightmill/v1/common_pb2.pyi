@@ -167,17 +167,25 @@ class Point(google.protobuf.message.Message):
 
     X_FIELD_NUMBER: builtins.int
     Y_FIELD_NUMBER: builtins.int
+    NORMALIZED_X_FIELD_NUMBER: builtins.int
+    NORMALIZED_Y_FIELD_NUMBER: builtins.int
     x: builtins.float
     """To the right, 0.0 to width."""
     y: builtins.float
     """Downwards, 0.0 to height."""
+    normalized_x: builtins.float
+    """x as a share of the width, 0.0 to 1.0 inclusive."""
+    normalized_y: builtins.float
+    """y as a share of the height, 0.0 to 1.0 inclusive."""
     def __init__(
         self,
         *,
         x: builtins.float = ...,
         y: builtins.float = ...,
+        normalized_x: builtins.float = ...,
+        normalized_y: builtins.float = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["x", b"x", "y", b"y"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["normalized_x", b"normalized_x", "normalized_y", b"normalized_y", "x", b"x", "y", b"y"]) -> None: ...
 
 Global___Point: typing_extensions.TypeAlias = Point
 
