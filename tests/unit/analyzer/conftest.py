@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from services.analyzer.analysis import Analyzer, AnalyzerConfig
+from services.analyzer.analysis import Analyzer
 from services.analyzer.decode import Decoder
 from services.analyzer.picture import Picture
 from services.analyzer.process import configure_threads
+from services.analyzer.toolbox import AnalyzerConfig
 
 Encode = Callable[..., bytes]
 

@@ -15,51 +15,40 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.analyzer.analysis import Analyzer, AnalyzerConfig, Detectors, Insight, Plan, Report
+from services.analyzer.analysis import Analyzer, Report
 from services.analyzer.detector import (
     AnalysisCancelledError,
     Cancellation,
     DetectorUnavailableError,
-    Outcome,
     Status,
     digest_settings,
 )
-from services.analyzer.detectors.text import Text
-from services.analyzer.picture import Picture
+from services.analyzer.picture import Box, Picture
 from services.analyzer.text.engine import TextTimeoutError
+from services.analyzer.toolbox import AnalyzerConfig, Insight, Plan, open_detectors
 from services.runtime.errors import InvalidArgumentError, Reason
 
 Encode = Callable[..., bytes]
 Photo = Callable[[str], bytes]
-EVERYTHING = Plan(thumbnail=True, annotated=True)
-
-
-def outcomes(report: Report) -> dict[str, Outcome[object]]:
-    return {insight.value: getattr(report, insight.value) for insight in Insight}
+EVERYTHING = Plan(thumbnail=True)
 
 
 def test_everything_at_once(analyzer: Analyzer, photo: Photo) -> None:
     report = analyzer.analyze(photo("astronaut.png"), EVERYTHING)
-    for name, outcome in outcomes(report).items():
+    assert list(report.outcomes) == list(Insight)
+    for name, outcome in report.outcomes.items():
         assert (outcome.detector, outcome.status, outcome.reason) == (name, Status.OK, "")
         assert outcome.value is not None
         assert outcome.duration_ms > 0
     assert (report.picture.width, report.picture.height, report.picture.format) == (512, 512, "PNG")
     assert report.thumbnail is not None
     assert (report.thumbnail.width, report.thumbnail.media_type) == (300, "image/jpeg")
-    assert report.faces is not None
-    assert report.faces.value is not None
-    box = report.faces.value.faces[0].box
-    assert report.annotated is not None
-    assert report.annotated.media_type == "image/png"
-    pixels = np.asarray(Image.open(io.BytesIO(report.annotated.data)))
-    assert (pixels[box.y, box.x : box.x + box.width] == (0, 255, 0)).all()
 
 
 def test_only_what_was_asked_for_runs(analyzer: Analyzer, photo: Photo) -> None:
     report = analyzer.analyze(photo("coffee.png"), Plan(frozenset({Insight.SCENE})))
-    assert {name for name, outcome in outcomes(report).items() if outcome} == {"scene"}
-    assert (report.thumbnail, report.annotated) == (None, None)
+    assert list(report.outcomes) == [Insight.SCENE]
+    assert report.thumbnail is None
 
 
 def test_a_call_may_choose_the_size_of_its_thumbnail(analyzer: Analyzer, photo: Photo) -> None:
@@ -69,30 +58,31 @@ def test_a_call_may_choose_the_size_of_its_thumbnail(analyzer: Analyzer, photo: 
     assert (thumbnail.width, thumbnail.height) == (64, 43)
 
 
-def test_renditions_alone_equal_those_of_a_report(analyzer: Analyzer, photo: Photo) -> None:
+def test_a_thumbnail_alone_equals_that_of_a_report(analyzer: Analyzer, photo: Photo) -> None:
     data = photo("astronaut.png")
-    report = analyzer.analyze(data, EVERYTHING)
-    assert report.faces is not None
-    assert report.faces.value is not None
-    assert analyzer.make_thumbnail(data) == report.thumbnail
+    assert analyzer.make_thumbnail(data) == analyzer.analyze(data, EVERYTHING).thumbnail
     assert analyzer.make_thumbnail(data, 50).width == 50
-    assert analyzer.make_annotated(data, [face.box for face in report.faces.value.faces]) == report.annotated
+
+
+def test_boxes_are_drawn_where_they_are(analyzer: Analyzer, photo: Photo) -> None:
+    data = photo("astronaut.png")
+    box = analyzer.analyze(data, EVERYTHING).value(Insight.FACES).faces[0].box
+    annotated = analyzer.make_annotated(data, [box])
+    assert annotated.media_type == "image/png"
+    pixels = np.asarray(Image.open(io.BytesIO(annotated.data)))
+    assert (pixels[box.y, box.x : box.x + box.width] == (0, 255, 0)).all()
 
 
 def test_large_photos_are_annotated_at_full_size(analyzer: Analyzer, photo: Photo, encode: Encode) -> None:
     large = Image.open(io.BytesIO(photo("astronaut.png"))).resize((2000, 2000))
-    report = analyzer.analyze(encode(large, "JPEG"), Plan(frozenset({Insight.FACES}), annotated=True))
-    assert report.annotated is not None
-    assert (report.annotated.width, report.annotated.height) == (2000, 2000)
+    annotated = analyzer.make_annotated(encode(large, "JPEG"), [Box(10, 10, 50, 50)])
+    assert (annotated.width, annotated.height) == (2000, 2000)
 
 
-def test_nothing_to_draw_gives_no_annotated_picture(analyzer: Analyzer, photo: Photo) -> None:
+def test_finding_nothing_is_a_result(analyzer: Analyzer, photo: Photo) -> None:
     report = analyzer.analyze(photo("coffee.png"), EVERYTHING)
-    assert report.faces is not None
-    assert (report.faces.status, report.annotated) == (Status.OK, None)
-    assert report.text is not None
-    assert report.text.status is Status.OK
-    assert report.text.value == Text("", (), "tesserocr")
+    assert {outcome.status for outcome in report.outcomes.values()} == {Status.OK}
+    assert (report.value(Insight.FACES).faces, report.value(Insight.TEXT).text) == ((), "")
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -110,11 +100,10 @@ def test_every_orientation_gives_the_same_insights_and_matching_boxes(
     expected = analyzer.analyze(encode(upright), EVERYTHING)
     turned = analyzer.analyze(encode(upright.transpose(undo[orientation]), exif=exif), EVERYTHING)
     assert turned.picture == dataclasses.replace(expected.picture, orientation=orientation)
-    for name, outcome in outcomes(expected).items():
+    for name, outcome in expected.outcomes.items():
         if name != "exif":
-            assert outcomes(turned)[name].value == outcome.value, name
-    assert (turned.thumbnail, turned.annotated) == (expected.thumbnail, expected.annotated)
-    assert expected.annotated is not None
+            assert turned.outcomes[name].value == outcome.value, name
+    assert turned.thumbnail == expected.thumbnail
 
 
 class StubDetector:
@@ -137,31 +126,31 @@ class StubDetector:
 
 def with_scene(detector: StubDetector) -> Analyzer:
     config = AnalyzerConfig()
-    return Analyzer(config, dataclasses.replace(Detectors.open(config), scene=detector))
+    return Analyzer(config, {**open_detectors(config), Insight.SCENE: detector})
 
 
 def test_a_failing_detector_leaves_the_others(photo: Photo) -> None:
     analyzer = with_scene(StubDetector("scene", ZeroDivisionError("secret detail")))
     report = analyzer.analyze(photo("coffee.png"), Plan())
-    assert report.scene is not None
-    assert report.scene.status is Status.FAILED
-    assert report.scene.value is None
-    assert report.scene.reason == "The scene detector failed with ZeroDivisionError."
-    assert all(outcome.status is Status.OK for name, outcome in outcomes(report).items() if name != "scene")
+    assert report.outcomes[Insight.SCENE].status is Status.FAILED
+    assert report.outcomes[Insight.SCENE].value is None
+    assert report.outcomes[Insight.SCENE].reason == "The scene detector failed with ZeroDivisionError."
+    assert all(outcome.status is Status.OK for name, outcome in report.outcomes.items() if name != "scene")
 
 
 def test_a_failure_with_a_public_message_shows_it(photo: Photo) -> None:
     report = with_scene(StubDetector("scene", TextTimeoutError())).analyze(photo("coffee.png"), Plan())
-    assert report.scene is not None
-    assert report.scene.status is Status.FAILED
-    assert report.scene.reason.startswith("Reading the text took longer than allowed")
+    assert report.outcomes[Insight.SCENE].status is Status.FAILED
+    assert report.outcomes[Insight.SCENE].reason.startswith("Reading the text took longer than allowed")
 
 
 def test_unavailable_is_not_failed(photo: Photo) -> None:
     analyzer = with_scene(StubDetector("scene", DetectorUnavailableError("scene", "Install it.")))
     report = analyzer.analyze(photo("coffee.png"), Plan())
-    assert report.scene is not None
-    assert (report.scene.status, report.scene.reason) == (Status.UNAVAILABLE, "Install it.")
+    assert (report.outcomes[Insight.SCENE].status, report.outcomes[Insight.SCENE].reason) == (
+        Status.UNAVAILABLE,
+        "Install it.",
+    )
 
 
 def test_a_call_given_up_at_the_start_does_nothing(analyzer: Analyzer, photo: Photo) -> None:
@@ -176,12 +165,12 @@ def test_a_call_given_up_midway_runs_no_further_detector(photo: Photo) -> None:
     cancelled = threading.Event()
     ran: list[str] = []
     config = AnalyzerConfig()
-    detectors = dataclasses.replace(
-        Detectors.open(config),
-        scene=StubDetector("scene", cancelled.set),
-        faces=StubDetector("faces", lambda: ran.append("faces")),
-        text=StubDetector("text", lambda: ran.append("text")),
-    )
+    detectors = {
+        **open_detectors(config),
+        Insight.SCENE: StubDetector("scene", cancelled.set),
+        Insight.FACES: StubDetector("faces", lambda: ran.append("faces")),
+        Insight.TEXT: StubDetector("text", lambda: ran.append("text")),
+    }
     with pytest.raises(AnalysisCancelledError):
         Analyzer(config, detectors).analyze(photo("coffee.png"), Plan(), cancelled)
     assert ran == []
@@ -220,8 +209,8 @@ def test_many_threads_analyze_at_once(analyzer: Analyzer, photo: Photo) -> None:
     with ThreadPoolExecutor(4) as pool:
         reports = list(pool.map(lambda name: analyzer.analyze(photo(name), EVERYTHING), names))
     for first, second in zip(reports[:5], reports[5:], strict=True):
-        for name, outcome in outcomes(first).items():
-            assert outcomes(second)[name].value == outcome.value, name
+        for name, outcome in first.outcomes.items():
+            assert second.outcomes[name].value == outcome.value, name
         assert first.thumbnail == second.thumbnail
 
 
@@ -239,5 +228,5 @@ def test_hostile_files_are_analyzed_or_refused(analyzer: Analyzer, shared_data: 
     assert len(reports) > 200
     assert len(reasons) > 20
     assert set(reasons) <= {Reason.IMAGE_UNDECODABLE, Reason.IMAGE_TOO_MANY_PIXELS}
-    ended = {outcome.status for report in reports for outcome in outcomes(report).values() if outcome}
+    ended = {outcome.status for report in reports for outcome in report.outcomes.values()}
     assert ended == {Status.OK}
