@@ -28,7 +28,7 @@ class FaceFinder(Protocol):
     def settings(self) -> Mapping[str, object]:
         """What decides its results."""
 
-    def find(self, picture: Picture) -> list[Candidate]:
+    def find(self, picture: Picture, cancelled: Cancellation, /) -> list[Candidate]:
         """Candidates in full-resolution pixels; they may reach over the edge."""
 
 
@@ -57,7 +57,7 @@ class FaceDetector:
     """Finds faces. Built without any engine it stays usable and reports why it can't look."""
 
     name: ClassVar[str] = "faces"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def __init__(self, finder: FaceFinder | None, missing: str = "") -> None:
         """``missing`` says what the better engine would need; without ``finder``, what any would."""
@@ -90,11 +90,11 @@ class FaceDetector:
         """The engine's settings."""
         return self._finder.settings() if self._finder else {"engine": "none"}
 
-    def detect(self, picture: Picture, _cancelled: Cancellation) -> Faces:
+    def detect(self, picture: Picture, cancelled: Cancellation) -> Faces:
         """Find the faces of ``picture``; raises DetectorUnavailableError without an engine."""
         if self._finder is None:
             raise DetectorUnavailableError(self.name, self._missing)
-        candidates = self._finder.find(picture)
+        candidates = self._finder.find(picture, cancelled)
         candidates.sort(key=lambda face: (-(face.score or 0.0), face.top, face.left))
         faces = (_place(candidate, picture) for candidate in candidates)
         return Faces(tuple(face for face in faces if face), self._finder.name)

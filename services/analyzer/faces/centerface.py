@@ -16,14 +16,25 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from services.analyzer.detector import Cancellation, raise_if_cancelled
 from services.analyzer.picture import Picture
 
-FIRST_EDGE_PX = 480
-SECOND_EDGE_PX = 1280
-# A second, finer pass pays when the picture has the pixels and the first pass saw a face as small as this.
-SECOND_PASS_FROM_EDGE_PX = 960
-SMALL_FACE_PX = 40
+# Longer edge of the first look, for pictures up to LARGE_EDGE_PX and for larger ones: most photos show no
+# face, and end here.
+FIRST_EDGE_PX = 320
+FIRST_EDGE_OF_LARGE_PX = 480
+LARGE_EDGE_PX = 1280
+# A hint of this score is worth a second look: it shows wherever the second would find a face.
+HINT = 0.1
 THRESHOLD = 0.5
+# Faces as sure and as large (in pixels of the first look) as this need no second look.
+SURE = 0.65
+SURE_EDGE_PX = 24
+SECOND_LOOK = 1.5
+# A third, finest look pays when the picture has the pixels and the second saw a face smaller than this share.
+FINEST_EDGE_PX = 1280
+FINEST_FROM_EDGE_PX = 960
+SMALL_FACE_SHARE = 1 / 12
 OVERLAP = 0.3
 STRIDE = 4
 
@@ -57,27 +68,42 @@ class CenterFace:
         return {
             "engine": self.name,
             "model": self._digest,
-            "edges_px": [FIRST_EDGE_PX, SECOND_EDGE_PX],
-            "threshold": THRESHOLD,
+            "edges_px": [
+                FIRST_EDGE_PX,
+                FIRST_EDGE_OF_LARGE_PX,
+                LARGE_EDGE_PX,
+                FINEST_EDGE_PX,
+                FINEST_FROM_EDGE_PX,
+            ],
+            "second_look": SECOND_LOOK,
+            "thresholds": [HINT, THRESHOLD, SURE],
+            "sizes": [SURE_EDGE_PX, SMALL_FACE_SHARE],
             "overlap": OVERLAP,
         }
 
-    def find(self, picture: Picture) -> list[Candidate]:
-        """Find faces, best score first."""
-        edge = max(picture.rgb.shape[:2])
-        faces = self._scan(picture, FIRST_EDGE_PX)
-        if edge >= SECOND_PASS_FROM_EDGE_PX and _smallest_edge(faces) < SMALL_FACE_PX * _shrinkage(picture):
-            faces = _suppress_overlaps(np.concatenate([faces, self._scan(picture, SECOND_EDGE_PX)]))
+    def find(self, picture: Picture, cancelled: Cancellation = None) -> list[Candidate]:
+        """Find faces, best score first: a coarse look, and finer ones where it leaves doubt."""
+        edge_px = max(picture.width, picture.height)
+        look_px = FIRST_EDGE_PX if edge_px <= LARGE_EDGE_PX else FIRST_EDGE_OF_LARGE_PX
+        faces = self._scan(picture, look_px, HINT)
+        if (faces[:, 4] < SURE).any() or _smallest_edge(faces) < SURE_EDGE_PX * edge_px / look_px:
+            raise_if_cancelled(cancelled)
+            faces = self._scan(picture, round(look_px * SECOND_LOOK), THRESHOLD)
+        if edge_px >= FINEST_FROM_EDGE_PX and _smallest_edge(faces) < SMALL_FACE_SHARE * edge_px:
+            raise_if_cancelled(cancelled)
+            faces = _suppress_overlaps(
+                np.concatenate([faces, self._scan(picture, FINEST_EDGE_PX, THRESHOLD)])
+            )
         return [_to_candidate(row) for row in faces]
 
-    def _scan(self, picture: Picture, edge_px: int) -> Floats:
+    def _scan(self, picture: Picture, edge_px: int, threshold: float) -> Floats:
         """Rows of left, top, right, bottom, score and ten landmark numbers, in full-resolution pixels."""
         height, width = picture.rgb.shape[:2]
         scale = min(1.0, edge_px / max(height, width))
         size = tuple(int(np.ceil(length * scale / 32)) * 32 for length in (width, height))
         blob = cv2.resize(picture.rgb, size).astype(np.float32).transpose(2, 0, 1)[np.newaxis]
         outputs = self._session.run(None, {self._input: np.ascontiguousarray(blob)})
-        rows = _read_heat_map(*(output[0] for output in outputs))
+        rows = _read_heat_map(*(output[0] for output in outputs), threshold=threshold)
         stretch = np.array([picture.width / size[0], picture.height / size[1]], np.float32)
         rows[:, :4] *= np.tile(stretch, 2)
         rows[:, 5:] *= np.tile(stretch, 5)
@@ -110,9 +136,9 @@ def _open_session(data: bytes) -> tuple[Any, str]:
     return session, model.graph.input[0].name
 
 
-def _read_heat_map(heat: Floats, size: Floats, offset: Floats, points: Floats) -> Floats:
+def _read_heat_map(heat: Floats, size: Floats, offset: Floats, points: Floats, *, threshold: float) -> Floats:
     """Turn the four maps (channels, rows, columns) into rows as ``_scan`` returns, in input pixels."""
-    row, column = np.nonzero(heat[0] > THRESHOLD)
+    row, column = np.nonzero(heat[0] > threshold)
     height, width = np.exp(size[:, row, column]) * STRIDE
     top = (row + offset[0, row, column] + 0.5) * STRIDE - height / 2
     left = (column + offset[1, row, column] + 0.5) * STRIDE - width / 2
@@ -139,11 +165,6 @@ def _smallest_edge(rows: Floats) -> float:
     if not len(rows):
         return float("inf")
     return float(np.minimum(rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1]).min())
-
-
-def _shrinkage(picture: Picture) -> float:
-    """Full-resolution pixels in one pixel of the first pass."""
-    return max(picture.width, picture.height) / FIRST_EDGE_PX
 
 
 def _to_candidate(row: Floats) -> Candidate:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import cv2
 
+from services.analyzer.detector import Cancellation
 from services.analyzer.faces.centerface import Candidate
 from services.analyzer.picture import Picture
 from services.analyzer.resources import ResourceMissingError
@@ -34,7 +35,7 @@ class HaarCascade:
         """The parameters of the search."""
         return {"engine": self.name, "edge_px": EDGE_PX, "scale_step": SCALE_STEP, "neighbours": NEIGHBOURS}
 
-    def find(self, picture: Picture) -> list[Candidate]:
+    def find(self, picture: Picture, _cancelled: Cancellation = None) -> list[Candidate]:
         """Find frontal faces; the cascade knows neither scores nor landmarks."""
         grey = picture.preview
         height, width = grey.shape
