@@ -10,9 +10,11 @@ PARALLEL := -n 2 --dist loadfile
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  %-18s %s\n", $$1, $$2}'
 
-.PHONY: setup setup-dev
+.PHONY: setup setup-extras setup-dev
 setup: ## Set up what the suite needs to run
 	@scripts/setup run
+setup-extras: ## Set up the optional engines, too: face descriptors, moderation, RapidOCR
+	@scripts/setup extras
 setup-dev: ## Set up what tests and linters need, too
 	@scripts/setup dev
 
@@ -62,6 +64,12 @@ bench: setup-dev ## Run all benchmarks and print one table
 	@$(BIN)/python -m bench
 bench-%: setup-dev ## Run one benchmark, for example bench-pipeline
 	@$(BIN)/python -m bench $*
+
+.PHONY: eval fuzz
+eval: setup-dev ## Measure how good the insights are, and write docs/quality.md
+	@$(BIN)/python -m bench.quality
+fuzz: setup-dev ## Throw damaged files at the decoders for ten minutes
+	@$(BIN)/python -m tests.fuzz --minutes 10
 
 .PHONY: clean
 clean: ## Remove everything that was made, but no data
