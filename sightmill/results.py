@@ -140,10 +140,15 @@ def _words(image: catalog_pb2.Image) -> str:
         return _NOTHING
     found = image.insights.text
     if not found.word_count:
-        return "none"
+        return "\n".join(_codes(image)) or "none"
     text = clean(found.text)
     short = text if len(text) <= TEXT_CHARS else f"{text[: TEXT_CHARS - 3].rstrip()}..."
-    return f"{found.word_count} {'word' if found.word_count == 1 else 'words'}: {short}"
+    words = f"{found.word_count} {'word' if found.word_count == 1 else 'words'}: {short}"
+    return "\n".join([words, *_codes(image)])
+
+
+def _codes(image: catalog_pb2.Image) -> list[str]:
+    return [f"{code.format}: {clean(code.text)[:TEXT_CHARS]}" for code in image.insights.barcodes]
 
 
 def _scene(image: catalog_pb2.Image) -> str:

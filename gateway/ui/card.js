@@ -4,6 +4,7 @@ import { deleteImage, downloadUrl, fromStatus, imageUrl } from "./api.js";
 import { el, styled } from "./dom.js";
 import {
   renderCaption,
+  renderCodes,
   renderFacts,
   renderMeasures,
   renderNotes,
@@ -150,6 +151,7 @@ export class PhotoCard {
         renderMeasures(insights),
         renderFacts(full, (shown) => this.#showFaces(shown)),
         renderText(insights),
+        renderCodes(insights),
         renderNotes(insights),
       ].filter(Boolean),
     );

@@ -132,6 +132,17 @@ export function renderText(insights) {
   );
 }
 
+/** Bar and QR codes: shown, never followed; whoever printed them chose the words. */
+export function renderCodes(insights) {
+  const codes = insights.barcodes || [];
+  if (!codes.length) return null;
+  return el(
+    "ul",
+    { class: "codes", "aria-label": "Codes" },
+    codes.map((code) => el("li", {}, el("span", { class: "fact" }, code.format), " ", el("code", {}, code.text || ""))),
+  );
+}
+
 /** What did not run, went wrong, or ran on a stand-in. */
 export function renderNotes(insights) {
   const notes = (insights.detectors || []).flatMap((report) => {

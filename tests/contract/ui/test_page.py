@@ -80,6 +80,7 @@ def outcome(**more: Any) -> Json:
             "scene": {"type": "SCENE_TYPE_OUTDOOR", "confidence": 0.83},
             "faces": {"faces": [{"box": FACE, "confidence": 0.97}]},
             "text": {"text": "OPEN\n<b>daily</b>", "word_count": 2},
+            "barcodes": [{"format": "QRCode", "text": "<i>javascript:alert(1)</i>"}],
         },
         "caption": {
             "text": "A blue wall <img src=x onerror=alert(1)>",
@@ -159,7 +160,9 @@ def test_everything_that_was_found_is_on_the_card(page: Page, stand_in: StandIn)
         "bars => bars.map(bar => parseFloat(getComputedStyle(bar, '::before').width) / bar.clientWidth)"
     )
     assert fills == pytest.approx([134 / 255, 0.415, 0.882, 0.695], abs=0.01)
-    expect(card.locator(".fact")).to_have_text(["Outdoor 83%", "Sharp", "1 face"])
+    expect(card.locator(".facts .fact")).to_have_text(["Outdoor 83%", "Sharp", "1 face"])
+    expect(card.locator(".codes li")).to_have_text("QRCode <i>javascript:alert(1)</i>")
+    expect(card.locator(".codes a, .codes i")).to_have_count(0)
     card.get_by_text("2 words of text").click()
     expect(card.locator("pre")).to_have_text("OPEN\n<b>daily</b>")
     expect(card.locator(".badge")).to_have_text("composed from measurements")

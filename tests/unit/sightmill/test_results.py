@@ -57,6 +57,15 @@ def test_what_was_not_measured_is_a_dash_and_nothing_found_is_not() -> None:
     assert " 0 " in out
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_codes_are_read_out_and_cannot_steer_the_terminal(width: int) -> None:
+    code = analyzer_pb2.Barcode(format="QRCode", text="sightmill:\x1b[2J42")
+    looked = analyzer_pb2.Insights(text=analyzer_pb2.TextInsight(), barcodes=[code])
+    out = printed(image(insights=looked), width=width)
+    assert "QRCode: sightmill: [2J42" in " ".join(out.split())
+    assert "\x1b" not in out
+
+
 def test_stand_ins_and_gaps_are_named_once() -> None:
     reports = [
         analyzer_pb2.DetectorReport(
