@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import grpc
@@ -48,8 +49,9 @@ class AnalyzerServicer(analyzer_pb2_grpc.AnalyzerServiceServicer):
         self, request_iterator: AsyncIterator[analyzer_pb2.AnalyzeImagesRequest], context: Context
     ) -> AsyncIterator[analyzer_pb2.AnalyzeImagesResponse]:
         """See the proto."""
+        work = partial(self._analyze_item, stream=object())
         limit = AHEAD_PER_THREAD * self._threads
-        stream = keyed_answers(request_iterator, self._analyze_item, limit, self._stopping)
+        stream = keyed_answers(request_iterator, work, limit, self._stopping, self._workshop.is_roomy)
         async with aclosing(stream) as answers:
             async for answer in answers:
                 yield answer
@@ -76,23 +78,26 @@ class AnalyzerServicer(analyzer_pb2_grpc.AnalyzerServiceServicer):
         )
 
     async def _analyze(
-        self, request: analyzer_pb2.AnalyzeImageRequest | analyzer_pb2.AnalyzeImagesRequest, timeout_s: float
+        self,
+        request: analyzer_pb2.AnalyzeImageRequest | analyzer_pb2.AnalyzeImagesRequest,
+        timeout_s: float,
+        stream: object | None = None,
     ) -> analyzer_pb2.AnalyzeImageResponse:
         plan = convert.plan(request.options)
         analyzer = self._analyzer
 
         def look(data: bytes, cancelled: Any) -> analyzer_pb2.AnalyzeImageResponse:
             # Converted in the thread, too: a page of text is thousands of small messages.
-            return convert.analysis(analyzer.analyze(data, plan, cancelled), request.options)
+            return convert.analysis(analyzer.analyze(data, plan, cancelled))
 
-        return await self._workshop.run(request.image, look, timeout_s)
+        return await self._workshop.run(request.image, look, timeout_s, stream)
 
     async def _analyze_item(
-        self, request: analyzer_pb2.AnalyzeImagesRequest
+        self, request: analyzer_pb2.AnalyzeImagesRequest, stream: object
     ) -> analyzer_pb2.AnalyzeImagesResponse:
         asked_s = request.timeout.ToMilliseconds() / 1_000 if request.HasField("timeout") else None
         try:
-            analysis = await self._analyze(request, _shorter(self._timeout_s, asked_s))
+            analysis = await self._analyze(request, _shorter(self._timeout_s, asked_s), stream)
         except Exception as fault:  # noqa: BLE001  the answer of one item; the stream goes on
             return analyzer_pb2.AnalyzeImagesResponse(key=request.key, error=_status(fault, request.key))
         return analyzer_pb2.AnalyzeImagesResponse(key=request.key, analysis=analysis)

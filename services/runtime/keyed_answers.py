@@ -28,16 +28,18 @@ async def keyed_answers(
     work: Callable[[Item], Coroutine[Any, Any, Answer]],
     limit: int,
     stopping: asyncio.Event,
+    is_roomy: Callable[[], bool] = lambda: True,
 ) -> AsyncGenerator[Answer, None]:
     """Yields answers in the order of completion; leaving the generator cancels what is in work.
 
     At most ``limit`` items are read and not yet answered: beyond that nothing is read, and flow control holds
-    the sender back. ``work`` turns the failure of an item into an answer; what it raises ends the stream.
+    the sender back; while not ``is_roomy`` the limit is one. ``work`` turns the failure of an item into an
+    answer; what it raises ends the stream.
 
     Raises InvalidArgumentError (INVALID_STREAM) for a missing or doubled key, and UnavailableError (DRAINING)
     once the process stops and the items in work are answered.
     """
-    room = asyncio.Semaphore(limit)
+    room = _Room(limit, is_roomy)
     in_work: dict[asyncio.Task[Answer], str] = {}
     # A finished item, or None when reading or serving has ended.
     events: asyncio.Queue[asyncio.Task[Answer] | None] = asyncio.Queue()
@@ -45,7 +47,7 @@ async def keyed_answers(
     async def read() -> bool:
         """True when the sender is done, False when this process is."""
         while True:
-            await room.acquire()
+            await room.enter()
             request = await anext(requests, None)
             if request is None:
                 return True
@@ -69,7 +71,7 @@ async def keyed_answers(
             else:
                 del in_work[finished]
                 yield finished.result()
-                room.release()
+                room.leave()
         if not (reading.done() and reading.result()):
             raise UnavailableError(
                 Reason.DRAINING,
@@ -78,6 +80,26 @@ async def keyed_answers(
             )
     finally:
         await _cancel(reading, halting, *in_work)
+
+
+class _Room:
+    """Room for ``limit`` items, or for one while not ``is_roomy``."""
+
+    def __init__(self, limit: int, is_roomy: Callable[[], bool]) -> None:
+        self._limit = limit
+        self._is_roomy = is_roomy
+        self._taken = 0
+        self._left = asyncio.Event()
+
+    async def enter(self) -> None:
+        while self._taken >= (self._limit if self._is_roomy() else 1):
+            self._left.clear()
+            await self._left.wait()
+        self._taken += 1
+
+    def leave(self) -> None:
+        self._taken -= 1
+        self._left.set()
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

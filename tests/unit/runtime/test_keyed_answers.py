@@ -73,6 +73,17 @@ def test_no_more_than_the_limit_is_in_work() -> None:
     assert bench.most_in_work == 5
 
 
+def test_one_is_in_work_while_there_is_no_room() -> None:
+    async def scenario() -> list[str]:
+        stream = keyed_answers(bench.requests(), bench.work, 4, bench.stopping, is_roomy=lambda: False)
+        return [answer async for answer in stream]
+
+    bench = Bench(*(Item(str(n)) for n in range(5)))
+
+    assert run_warped(scenario()) == ["0", "1", "2", "3", "4"]
+    assert bench.most_in_work == 1
+
+
 def test_nothing_is_read_while_nobody_fetches_answers() -> None:
     async def scenario() -> None:
         async with aclosing(bench.answers(limit=4)) as answers:
