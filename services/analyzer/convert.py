@@ -9,7 +9,7 @@ from services.analyzer.detector import Cancellation, Status
 from services.analyzer.insight_messages import DETECTORS, INSIGHTS, STATUSES, insights
 from services.analyzer.picture import Box
 from services.analyzer.render import Rendition
-from services.analyzer.toolbox import Insight, Plan
+from services.analyzer.toolbox import Plan
 from services.runtime.errors import InvalidArgumentError, Reason
 from sightmill.v1 import analyzer_pb2
 
@@ -17,23 +17,19 @@ THUMBNAIL_EDGES = range(16, 2_049)
 DEFAULT_THUMBNAIL_EDGE = 300
 MAX_BOXES = 1_000
 
-# In the contract, but not in this version.
-MISSING = (
-    analyzer_pb2.DETECTOR_CODES,
-    analyzer_pb2.DETECTOR_PLACEHOLDER,
-    analyzer_pb2.DETECTOR_MODERATION,
-)
-MISSING_MESSAGE = "This version has no such detector; CHANGELOG.md lists what is missing."
-
 
 def plan(options: analyzer_pb2.AnalyzeOptions) -> Plan:
     """What a caller asks for. Raises InvalidArgumentError (INVALID_FIELD) for what makes no sense."""
     edge = options.thumbnail_edge
     if edge and edge not in THUMBNAIL_EDGES:
         raise _edge_out_of_range()
+    if unknown := set(options.detectors) - set(analyzer_pb2.Detector.values()):
+        raise InvalidArgumentError(
+            Reason.INVALID_FIELD, f"This version knows no detector {min(unknown)}.", field="detectors"
+        )
     wanted = frozenset(INSIGHTS[detector] for detector in options.detectors if detector in INSIGHTS)
     return Plan(
-        insights=wanted if options.detectors else frozenset(Insight),
+        insights=wanted if options.detectors else None,
         thumbnail=bool(edge),
         thumbnail_edge_px=edge,
         languages=options.text_language,
@@ -51,12 +47,12 @@ def drawing(
                 Reason.INVALID_FIELD, f"boxes has at most {MAX_BOXES} entries.", field="boxes"
             )
         boxes = [Box(box.x, box.y, box.width, box.height) for box in request.boxes]
-        return lambda data, _cancelled: analyzer.make_annotated(data, boxes)
+        return lambda data, cancelled: analyzer.make_annotated(data, boxes, cancelled)
     if request.kind == analyzer_pb2.RENDITION_KIND_THUMBNAIL:
         edge = request.thumbnail_edge or DEFAULT_THUMBNAIL_EDGE
         if edge not in THUMBNAIL_EDGES:
             raise _edge_out_of_range()
-        return lambda data, _cancelled: analyzer.make_thumbnail(data, edge)
+        return lambda data, cancelled: analyzer.make_thumbnail(data, edge, cancelled)
     raise InvalidArgumentError(Reason.INVALID_FIELD, "kind is ANNOTATED or THUMBNAIL.", field="kind")
 
 
@@ -67,14 +63,9 @@ def rendition(drawn: Rendition) -> analyzer_pb2.Rendition:
     )
 
 
-def analysis(report: Report, options: analyzer_pb2.AnalyzeOptions) -> analyzer_pb2.AnalyzeImageResponse:
-    """A report as message; detectors that this version lacks are reported where they were asked for."""
+def analysis(report: Report) -> analyzer_pb2.AnalyzeImageResponse:
+    """A report as message."""
     answer = analyzer_pb2.AnalyzeImageResponse(insights=insights(report))
-    for detector in MISSING:
-        if detector in options.detectors:
-            answer.insights.detectors.add(
-                detector=detector, status=analyzer_pb2.DETECTOR_STATUS_UNAVAILABLE, message=MISSING_MESSAGE
-            )
     if report.thumbnail:
         answer.thumbnail.CopyFrom(rendition(report.thumbnail))
     return answer
@@ -82,7 +73,7 @@ def analysis(report: Report, options: analyzer_pb2.AnalyzeOptions) -> analyzer_p
 
 def detector_infos(analyzer: Analyzer) -> list[analyzer_pb2.DetectorInfo]:
     """Every detector of the contract and whether it can work here."""
-    installed = [
+    return [
         analyzer_pb2.DetectorInfo(
             detector=DETECTORS[insight],
             status=STATUSES[Status.OK if equipment.engine else Status.UNAVAILABLE],
@@ -90,25 +81,18 @@ def detector_infos(analyzer: Analyzer) -> list[analyzer_pb2.DetectorInfo]:
             fallback=equipment.fallback,
             version=version,
             message=equipment.missing,
-            on_by_default=True,
+            on_by_default=insight in analyzer.default_insights,
         )
         for insight, (version, equipment) in analyzer.equipment().items()
     ]
-    missing = [
-        analyzer_pb2.DetectorInfo(
-            detector=detector, status=analyzer_pb2.DETECTOR_STATUS_UNAVAILABLE, message=MISSING_MESSAGE
-        )
-        for detector in MISSING
-    ]
-    return installed + missing
 
 
 def fallbacks(analyzer: Analyzer) -> dict[str, str]:
-    """What works with less than intended, or not at all, and how to get it: for the health report."""
+    """What runs by default with less than intended, or not at all, and the way out: for the health report."""
     return {
         str(insight): equipment.missing
         for insight, (_, equipment) in analyzer.equipment().items()
-        if equipment.missing
+        if equipment.missing and insight in analyzer.default_insights
     }
 
 

@@ -11,12 +11,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.analyzer.analysis import Report
 from services.analyzer.detector import Outcome, Status, equipment_of
+from services.analyzer.detectors.codes import Codes
 from services.analyzer.detectors.colours import Palette
+from services.analyzer.detectors.descriptors import Descriptors
 from services.analyzer.detectors.faces import Faces
 from services.analyzer.detectors.hashes import Hashes
 from services.analyzer.detectors.luminance import BlurLevel, Luminance
+from services.analyzer.detectors.moderation import Moderation
 from services.analyzer.detectors.scene import Scene, SceneType
 from services.analyzer.detectors.text import Text
+from services.analyzer.detectors.thumbhash import ThumbHash
 from services.analyzer.exif import ExifFacts
 from services.analyzer.picture import Box
 from services.analyzer.toolbox import VERSION, Insight, Toolset
@@ -30,6 +34,10 @@ INSIGHTS = {
     analyzer_pb2.DETECTOR_TEXT: Insight.TEXT,
     analyzer_pb2.DETECTOR_HASHES: Insight.HASHES,
     analyzer_pb2.DETECTOR_EXIF: Insight.EXIF,
+    analyzer_pb2.DETECTOR_CODES: Insight.CODES,
+    analyzer_pb2.DETECTOR_PLACEHOLDER: Insight.THUMBHASH,
+    analyzer_pb2.DETECTOR_MODERATION: Insight.MODERATION,
+    analyzer_pb2.DETECTOR_DESCRIPTORS: Insight.DESCRIPTORS,
 }
 DETECTORS = {insight: detector for detector, insight in INSIGHTS.items()}
 STATUSES = {
@@ -113,6 +121,10 @@ def _write_luminance(message: analyzer_pb2.Insights, measured: Luminance, _repor
             blur_level=BLUR_LEVELS[measured.blur_level],
             quality_score=measured.quality,
             laplacian_variance=measured.laplacian_variance,
+            clipped_share=measured.clipped_share,
+            shadow_share=measured.shadow_share,
+            highlight_share=measured.highlight_share,
+            colorfulness=measured.colorfulness,
         )
     )
 
@@ -158,6 +170,7 @@ def _write_text(message: analyzer_pb2.Insights, read: Text, report: Report) -> N
 def _write_hashes(message: analyzer_pb2.Insights, hashes: Hashes, _report: Report) -> None:
     message.hashes.phash = hashes.phash
     message.hashes.dhash = hashes.dhash
+    message.hashes.color_signature = hashes.color_signature
 
 
 def _write_exif(message: analyzer_pb2.Insights, facts: ExifFacts, _report: Report) -> None:
@@ -177,6 +190,25 @@ def _write_exif(message: analyzer_pb2.Insights, facts: ExifFacts, _report: Repor
             exif.location.altitude = facts.location.altitude_m
 
 
+def _write_codes(message: analyzer_pb2.Insights, read: Codes, report: Report) -> None:
+    for code in read.codes:
+        box = _box(code.box, report.picture.width, report.picture.height)
+        message.barcodes.add(format=code.format, text=code.text, box=box)
+
+
+def _write_thumbhash(message: analyzer_pb2.Insights, hashed: ThumbHash, _report: Report) -> None:
+    message.thumbhash = hashed.data
+
+
+def _write_moderation(message: analyzer_pb2.Insights, judged: Moderation, _report: Report) -> None:
+    message.moderation.unsafe_score = judged.unsafe_score
+
+
+def _write_descriptors(message: analyzer_pb2.Insights, described: Descriptors, _report: Report) -> None:
+    for face, vector in zip(message.faces.faces, described.vectors, strict=True):
+        face.descriptor.extend(vector)
+
+
 WRITERS: dict[Insight, Callable[[analyzer_pb2.Insights, Any, Report], None]] = {
     Insight.COLOURS: _write_colors,
     Insight.LUMINANCE: _write_luminance,
@@ -185,6 +217,10 @@ WRITERS: dict[Insight, Callable[[analyzer_pb2.Insights, Any, Report], None]] = {
     Insight.TEXT: _write_text,
     Insight.HASHES: _write_hashes,
     Insight.EXIF: _write_exif,
+    Insight.CODES: _write_codes,
+    Insight.THUMBHASH: _write_thumbhash,
+    Insight.MODERATION: _write_moderation,
+    Insight.DESCRIPTORS: _write_descriptors,
 }
 
 

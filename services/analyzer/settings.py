@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic_settings import NoDecode
 
+from services.analyzer.toolbox import Insight
 from services.runtime.settings import Address, RuntimeSettings, Seconds
+
+
+def _split(value: object) -> object:
+    """Words between commas; what is a collection already stays one."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
 class AnalyzerSettings(RuntimeSettings):
@@ -25,6 +33,27 @@ class AnalyzerSettings(RuntimeSettings):
     )
     analyzer_max_bytes: int = Field(64 * 1024 * 1024, ge=1, description="largest image")
     analyzer_max_pixels: int = Field(50_000_000, ge=1, description="most pixels of an image")
+    analyzer_max_total_pixels: int = Field(
+        200_000_000, ge=1, description="most pixels of all frames or pages of an image together"
+    )
+    analyzer_decode_timeout_s: Seconds = Field(
+        4.0, description="time for one decode in a child process, and as long for a free one"
+    )
+    analyzer_decode_memory_mb: int = Field(
+        1_024, ge=64, description="memory that one decode in a child process may take"
+    )
+    analyzer_extra_detectors: Annotated[frozenset[Insight], NoDecode, BeforeValidator(_split)] = Field(
+        frozenset(),
+        description="detectors that run by default besides the standard ones, with commas between: "
+        "moderation, descriptors",
+    )
+    analyzer_people_processes: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=64,
+        description="child processes that describe faces, about 95 MB each, started when first asked",
+    )
+    analyzer_people_timeout_s: Seconds = Field(30.0, description="time for the descriptors of one image")
     analyzer_timeout_s: Seconds = Field(60.0, description="time for one image, waiting included")
     analyzer_text_timeout_s: Seconds = Field(10.0, description="time for the text of one image")
     analyzer_text_language: str = Field(

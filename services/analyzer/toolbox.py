@@ -6,23 +6,30 @@ import enum
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
+from services.analyzer.decode import DecodeLimits
 from services.analyzer.detector import Detector, describe_detector, digest_settings
+from services.analyzer.detectors.codes import CodeDetector
 from services.analyzer.detectors.colours import ColourDetector
+from services.analyzer.detectors.descriptors import DescriptorDetector
 from services.analyzer.detectors.exif import ExifDetector
 from services.analyzer.detectors.faces import FaceDetector
 from services.analyzer.detectors.hashes import HashDetector
 from services.analyzer.detectors.luminance import LuminanceDetector
+from services.analyzer.detectors.moderation import ModerationDetector
 from services.analyzer.detectors.scene import SceneDetector
 from services.analyzer.detectors.text import TextDetector
+from services.analyzer.detectors.thumbhash import ThumbHashDetector
 from services.analyzer.resources import ResourceMissingError, find_tessdata
 from services.runtime.errors import InvalidArgumentError, Reason
 
 # Changes when decode, orchestration or rendering change what comes out; detectors have versions of their own.
-VERSION = "1"
+VERSION = "2"
 
 # Sets of detectors that are kept; each language holds an engine a thread.
 MAX_TOOLSETS = 8
@@ -39,6 +46,15 @@ class Insight(enum.StrEnum):
     TEXT = "text"
     HASHES = "hashes"
     EXIF = "exif"
+    CODES = "codes"
+    THUMBHASH = "thumbhash"
+    MODERATION = "moderation"
+    DESCRIPTORS = "descriptors"
+
+
+# What must be asked for: it costs much, needs an extra, or is nobody's business by default.
+ON_REQUEST = frozenset({Insight.MODERATION, Insight.DESCRIPTORS})
+STANDARD = frozenset(Insight) - ON_REQUEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +64,14 @@ class AnalyzerConfig:
     ``face_model`` and ``tessdata`` override where the model file and the language data are sought;
     ``tessdata_prefix`` is the value of TESSDATA_PREFIX. ``languages`` as Tesseract writes them ("eng+deu").
     ``text_timeout_s`` bounds the reading of one picture. ``with_location`` lets GPS positions out.
+    ``insights`` run for who does not choose. ``decode_processes`` decode what might hang or crash; with 0 it
+    is decoded in this process, which is for files of one's own. ``people_processes`` describe faces, within
+    ``people_timeout_s`` a picture.
     """
 
-    max_pixels: int = 50_000_000
+    decode: DecodeLimits = field(default_factory=DecodeLimits)
+    decode_processes: int = 0
+    insights: frozenset[Insight] = STANDARD
     thumbnail_edge_px: int = 300
     face_model: Path | None = None
     tessdata: Path | None = None
@@ -58,17 +79,19 @@ class AnalyzerConfig:
     languages: str = "eng"
     text_timeout_s: float = 10.0
     with_location: bool = False
+    people_processes: int = 1
+    people_timeout_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What one call wants.
 
-    ``thumbnail_edge_px`` is the thumbnail's longer edge, 0 for the operator's default. ``languages`` "" and
-    ``with_location`` None leave the choice to the operator.
+    ``thumbnail_edge_px`` is the thumbnail's longer edge, 0 for the operator's default. ``insights`` None,
+    ``languages`` "" and ``with_location`` None leave the choice to the operator. DESCRIPTORS brings FACES.
     """
 
-    insights: frozenset[Insight] = frozenset(Insight)
+    insights: frozenset[Insight] | None = None
     thumbnail: bool = False
     thumbnail_edge_px: int = 0
     languages: str = ""
@@ -78,8 +101,11 @@ class Plan:
 Detectors = Mapping[Insight, Detector[Any]]
 
 
-def open_detectors(config: AnalyzerConfig) -> Detectors:
-    """Load models and engines; what can't be loaded is logged and reports itself unavailable."""
+def open_detectors(config: AnalyzerConfig, registry: CollectorRegistry | None = None) -> Detectors:
+    """Load models and engines; what can't be loaded is logged and reports itself unavailable.
+
+    ``registry`` takes the metrics of the child processes that some of them use.
+    """
     return {
         Insight.COLOURS: ColourDetector(),
         Insight.LUMINANCE: LuminanceDetector(),
@@ -90,6 +116,12 @@ def open_detectors(config: AnalyzerConfig) -> Detectors:
         ),
         Insight.HASHES: HashDetector(),
         Insight.EXIF: ExifDetector(with_location=config.with_location),
+        Insight.CODES: CodeDetector(thorough=False),
+        Insight.THUMBHASH: ThumbHashDetector(),
+        Insight.MODERATION: ModerationDetector.open(),
+        Insight.DESCRIPTORS: DescriptorDetector.open(
+            config.people_processes, config.people_timeout_s, registry
+        ),
     }
 
 
@@ -113,30 +145,42 @@ class Toolbox:
         self.standard = standard
         self._config = config
         self._lock = threading.Lock()
-        self._sets: dict[tuple[object, ...], Toolset] = {}
+        self._sets: dict[tuple[str, bool, bool, frozenset[Insight]], Toolset] = {}
 
     def pick(self, plan: Plan) -> Toolset:
         """The detectors for ``plan``. Raises InvalidArgumentError for a language that is not installed."""
-        languages = plan.languages or self._config.languages
-        with_location = self._config.with_location if plan.with_location is None else plan.with_location
-        key = (languages, with_location, plan.insights)
+        config = self._config
+        languages = plan.languages or config.languages
+        with_location = config.with_location if plan.with_location is None else plan.with_location
+        insights = config.insights if plan.insights is None else plan.insights
+        if Insight.DESCRIPTORS in insights:
+            insights |= {Insight.FACES}
+        # Who names the codes gets all of them; who takes what comes gets those that cost little to find.
+        thorough = plan.insights is not None and Insight.CODES in insights
+        key = (languages, with_location, thorough, insights)
         with self._lock:
             tools = self._sets.get(key)
             if tools is None:
-                tools = self._sets[key] = self._make(languages, with_location, plan.insights)
+                tools = self._sets[key] = self._make(*key)
                 if len(self._sets) > MAX_TOOLSETS:
                     self._sets.pop(next(iter(self._sets)))
             return tools
 
-    def _make(self, languages: str, with_location: bool, insights: frozenset[Insight]) -> Toolset:
+    def _make(
+        self, languages: str, with_location: bool, thorough: bool, insights: frozenset[Insight]
+    ) -> Toolset:
         special: dict[Insight, Detector[Any]] = {}
         if languages != self._config.languages and Insight.TEXT in insights:
             special[Insight.TEXT] = self._reader(languages)
         if with_location != self._config.with_location:
             special[Insight.EXIF] = ExifDetector(with_location=with_location)
+        if thorough:
+            special[Insight.CODES] = CodeDetector(thorough=True)
         available = {**self.standard, **special}
         detectors = {insight: available[insight] for insight in Insight if insight in insights}
         described = {insight: describe_detector(each) for insight, each in detectors.items()}
+        if Insight.DESCRIPTORS in described:  # of the faces that were found
+            described[Insight.DESCRIPTORS]["faces"] = described[Insight.FACES]
         return Toolset(
             detectors=detectors,
             languages=languages,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from services.analyzer.analysis import Analyzer
-from services.analyzer.decode import Decoder
+from services.analyzer.decode import DecodeLimits, Decoder
 from services.analyzer.picture import Picture
 from services.analyzer.process import configure_threads
 from services.analyzer.toolbox import AnalyzerConfig
@@ -60,7 +61,7 @@ def encode() -> Encode:
 
 @pytest.fixture(scope="session")
 def decoder() -> Decoder:
-    return Decoder(max_pixels=50_000_000)
+    return Decoder(DecodeLimits())
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +71,9 @@ def picture(decoder: Decoder, encode: Encode) -> Callable[[npt.NDArray[np.uint8]
 
 
 @pytest.fixture(scope="session")
-def analyzer() -> Analyzer:
-    return Analyzer(AnalyzerConfig())
+def analyzer() -> Iterator[Analyzer]:
+    with contextlib.closing(Analyzer(AnalyzerConfig())) as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from services.analyzer.detector import (
 )
 from services.analyzer.picture import Box, Picture
 from services.analyzer.text.engine import TextTimeoutError
-from services.analyzer.toolbox import AnalyzerConfig, Insight, Plan, open_detectors
+from services.analyzer.toolbox import STANDARD, AnalyzerConfig, Insight, Plan, Toolbox, open_detectors
 from services.runtime.errors import InvalidArgumentError, Reason
 
 Encode = Callable[..., bytes]
@@ -35,7 +35,7 @@ EVERYTHING = Plan(thumbnail=True)
 
 def test_everything_at_once(analyzer: Analyzer, photo: Photo) -> None:
     report = analyzer.analyze(photo("astronaut.png"), EVERYTHING)
-    assert list(report.outcomes) == list(Insight)
+    assert list(report.outcomes) == [insight for insight in Insight if insight in STANDARD]
     for name, outcome in report.outcomes.items():
         assert (outcome.detector, outcome.status, outcome.reason) == (name, Status.OK, "")
         assert outcome.value is not None
@@ -184,19 +184,38 @@ def test_bad_images_are_typed_errors(analyzer: Analyzer) -> None:
 
 def test_the_digest_follows_versions_and_settings(tmp_path: Path) -> None:
     standard = Analyzer(AnalyzerConfig())
-    assert standard.version == "1"
+    assert standard.version == "2"
     assert len(standard.settings_digest) == 16
     assert int(standard.settings_digest, 16) >= 0
     assert Analyzer(AnalyzerConfig()).settings_digest == standard.settings_digest
     others = [
         Analyzer(AnalyzerConfig(with_location=True)),
+        Analyzer(AnalyzerConfig(insights=STANDARD - {Insight.SCENE})),
         Analyzer(AnalyzerConfig(languages="eng+deu")),
         Analyzer(AnalyzerConfig(face_model=tmp_path / "none.onnx")),
         with_scene(StubDetector("scene", ValueError())),
     ]
     digests = {standard.settings_digest, *(other.settings_digest for other in others)}
-    assert len(digests) == 5
+    assert len(digests) == 6
     assert list(standard.equipment()) == list(Insight)
+
+
+def test_descriptors_bring_the_faces_and_belong_to_them(analyzer: Analyzer, photo: Photo) -> None:
+    report = analyzer.analyze(photo("astronaut.png"), Plan(frozenset({Insight.DESCRIPTORS})))
+    assert list(report.outcomes) == [Insight.FACES, Insight.DESCRIPTORS]
+    (face,) = report.value(Insight.FACES).faces
+    (vector,) = report.value(Insight.DESCRIPTORS).vectors
+    assert (face.box.width > 50, len(vector)) == (True, 128)
+
+
+def test_the_digest_of_descriptors_follows_the_face_detector(tmp_path: Path) -> None:
+    plan = Plan(frozenset({Insight.DESCRIPTORS}))
+    detectors = [
+        open_detectors(config)
+        for config in (AnalyzerConfig(), AnalyzerConfig(face_model=tmp_path / "none.onnx"))
+    ]
+    tools = [Toolbox(AnalyzerConfig(), each).pick(plan) for each in detectors]
+    assert tools[0].digests[Insight.DESCRIPTORS] != tools[1].digests[Insight.DESCRIPTORS]
 
 
 def test_digests_are_of_canonical_json() -> None:
@@ -217,7 +236,7 @@ def test_many_threads_analyze_at_once(analyzer: Analyzer, photo: Photo) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.timeout(600)
 def test_hostile_files_are_analyzed_or_refused(analyzer: Analyzer, shared_data: Path) -> None:
-    cheap = Plan(frozenset(Insight) - {Insight.FACES, Insight.TEXT}, thumbnail=True)
+    cheap = Plan(STANDARD - {Insight.FACES, Insight.TEXT}, thumbnail=True)
     reports: list[Report] = []
     reasons: list[int] = []
     for path in sorted((shared_data / "hostile").iterdir()):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.analyzer.decode import PREVIEW_EDGE_PX, Decoder
+from services.analyzer.decode import PREVIEW_EDGE_PX, DecodeLimits, Decoder
 from services.runtime.errors import InvalidArgumentError, Reason
 
 Encode = Callable[..., bytes]
@@ -192,11 +192,10 @@ def test_too_many_pixels_are_refused_by_the_header(decoder: Decoder, width: int,
 
 
 def test_the_limit_itself_is_allowed(encode: Encode) -> None:
-    decoder = Decoder(max_pixels=CORNERS[:, :, 0].size)
-    assert decoder.decode(encode(CORNERS)).width == 60
-    assert_refused(
-        Decoder(max_pixels=CORNERS[:, :, 0].size - 1), encode(CORNERS), Reason.IMAGE_TOO_MANY_PIXELS
-    )
+    pixels = CORNERS[:, :, 0].size
+    assert Decoder(DecodeLimits(max_pixels=pixels)).decode(encode(CORNERS)).width == 60
+    less = Decoder(DecodeLimits(max_pixels=pixels - 1))
+    assert_refused(less, encode(CORNERS), Reason.IMAGE_TOO_MANY_PIXELS)
 
 
 def test_a_picture_cannot_be_changed(decoder: Decoder, encode: Encode) -> None:

@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from services.analyzer.decode import Decoder
+from services.analyzer.decode import DecodeLimits, Decoder
 from services.analyzer.detectors.colour_names import name_colour
 from services.analyzer.detectors.colours import ColourDetector, find_palette
 from services.analyzer.detectors.hashes import HashDetector
 from services.analyzer.detectors.luminance import (
     BlurLevel,
     LuminanceDetector,
+    measure_colorfulness,
     measure_laplacian_variance,
     rate_blur,
 )
@@ -64,10 +65,23 @@ def test_luminance_follows_the_formulas(rgb: Rgb) -> None:
     assert result.sharpness == pytest.approx(sharpness, abs=0.006)
     assert result.contrast == pytest.approx(contrast, abs=0.006)
     assert result.quality == pytest.approx(min(0.6 * sharpness + 0.4 * contrast, 100), abs=0.006)
+    assert result.shadow_share == (grey <= 5).mean()
+    assert result.highlight_share == (grey >= 250).mean()
+    assert result.clipped_share == result.shadow_share + result.highlight_share <= 1
+    assert result.colorfulness == pytest.approx(plain_colorfulness(rgb), abs=0.006)
+
+
+def plain_colorfulness(rgb: Rgb) -> float:
+    red, green, blue = np.moveaxis(rgb.astype(float), 2, 0)
+    rg, yb = red - green, (red + green) / 2 - blue
+    spread = (rg.std() ** 2 + yb.std() ** 2) ** 0.5
+    return float(spread + 0.3 * (rg.mean() ** 2 + yb.mean() ** 2) ** 0.5)
 
 
 def make_picture(rgb: Rgb) -> Picture:
-    return Decoder(max_pixels=1_000_000).decode(cv2.imencode(".png", rgb[:, :, ::-1])[1].tobytes())
+    return Decoder(DecodeLimits(max_pixels=1_000_000)).decode(
+        cv2.imencode(".png", rgb[:, :, ::-1])[1].tobytes()
+    )
 
 
 @pytest.mark.parametrize("value", [1, 7, 254, 255])
@@ -77,6 +91,29 @@ def test_an_even_picture_has_its_own_brightness(value: int, width: int) -> None:
         LuminanceDetector().detect(make_picture(np.full((7, width, 3), value, np.uint8)), None).brightness
         == value
     )
+
+
+@pytest.mark.parametrize("height", [1, 127, 128, 129, 257])
+def test_exposure_counts_every_row(height: int) -> None:
+    rgb = np.full((height, 9, 3), 128, np.uint8)
+    rgb[-1], rgb[:, 0] = 0, 255
+    result = LuminanceDetector().detect(make_picture(rgb), None)
+    assert result.shadow_share == 8 / (9 * height)
+    assert result.highlight_share == 1 / 9
+    assert LuminanceDetector().detect(make_picture(np.full((2, 2, 3), 6, np.uint8)), None).clipped_share == 0
+    assert (
+        LuminanceDetector().detect(make_picture(np.full((2, 2, 3), 249, np.uint8)), None).clipped_share == 0
+    )
+
+
+@pytest.mark.parametrize("name", ["astronaut.png", "china.jpg", "coffee.png", "ihc.png", "retina.jpg"])
+def test_colourfulness_of_a_sample_is_that_of_all_pixels(
+    decoder: Decoder, photo: Callable[[str], bytes], name: str
+) -> None:
+    whole = decoder.decode(photo(name))
+    exact = measure_colorfulness(whole.rgb)
+    assert exact == pytest.approx(plain_colorfulness(np.asarray(whole.rgb, np.uint8)), abs=0.01)
+    assert LuminanceDetector().detect(whole, None).colorfulness == pytest.approx(exact, abs=1)
 
 
 @pytest.mark.parametrize("height", [1, 127, 128, 129, 257])
