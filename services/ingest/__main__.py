@@ -11,7 +11,7 @@ from prometheus_client import Gauge
 from services.ingest.admission import Admission
 from services.ingest.analyzing import Analyzing
 from services.ingest.describing import Describing
-from services.ingest.guard import Limits, prepare
+from services.ingest.guard import Limits, open_guard_children, prepare
 from services.ingest.intake import Intake
 from services.ingest.notices import Notices
 from services.ingest.patience import Patience
@@ -92,11 +92,19 @@ async def _meet_neighbours(app: App[IngestSettings]) -> tuple[UploadLane, Neighb
 
 async def _serve_api(app: App[IngestSettings], neighbours: Neighbours) -> None:
     settings = app.settings
-    limits = Limits(settings.ingest_max_pixels, settings.ingest_max_total_pixels)
+    limits = Limits(
+        settings.ingest_max_pixels,
+        settings.ingest_max_total_pixels,
+        settings.ingest_decode_timeout_s,
+        settings.ingest_decode_memory_mb,
+    )
     prepare(limits)
     spool_folder = settings.data_dir.resolve() / "spool"
     spool_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    decoders = app.stack.enter_context(ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="decode"))
+    threads = cpu_count() or 1
+    decoders = app.stack.enter_context(ThreadPoolExecutor(threads, thread_name_prefix="decode"))
+    children = open_guard_children(limits, threads, app.metrics.registry)
+    app.stack.callback(children.close)
     notices = Notices(neighbours.queue, settings.ingest_max_watchers)
     intake = Intake(
         catalog=neighbours.catalog,
@@ -106,6 +114,7 @@ async def _serve_api(app: App[IngestSettings], neighbours: Neighbours) -> None:
         limits=limits,
         decode_timeout_s=settings.ingest_decode_timeout_s,
         store_timeout_s=settings.ingest_store_timeout_s,
+        children=children,
     )
     admission = Admission(settings.ingest_max_receiving, settings.ingest_max_waiting)
     Gauge(

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import grpc
 
-from services.ingest.guard import Inspection, Limits, inspect
+from services.ingest.guard import Inspection, Limits, decode_timeout, decoders_busy, inspect
 from services.ingest.header import Header
 from services.ingest.spool import Spool
 from services.runtime.blobs.keys import blob_key
 from services.runtime.blobs.port import Blobs
+from services.runtime.child_processes import ChildProcesses
 from services.runtime.context import outgoing_headers
 from services.runtime.errors import (
     InvalidArgumentError,
@@ -40,7 +42,11 @@ def work_message(image_name: str, message_id: str) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Takes single images in. ``decoders`` is a thread pool as large as decodes may run at a time."""
+    """Takes single images in.
+
+    ``decoders`` is a thread pool as large as decodes may run at a time; ``children`` are processes for those
+    that are not plain, and None decodes all in this process.
+    """
 
     catalog: catalog_pb2_grpc.CatalogServiceAsyncStub
     blobs: Blobs
@@ -49,6 +55,7 @@ class Intake:
     limits: Limits
     decode_timeout_s: float
     store_timeout_s: float
+    children: ChildProcesses | None = None
 
     async def accept(self, header: Header, spool: Spool) -> catalog_pb2.Image:
         """Returns the image when it is durable and queued.
@@ -69,11 +76,11 @@ class Intake:
 
     async def _inspect(self, data: bytes) -> Inspection:
         loop = asyncio.get_running_loop()
-        begun = asyncio.Event()
+        begun, given_up = asyncio.Event(), threading.Event()
 
         def work() -> Inspection:
             loop.call_soon_threadsafe(begun.set)
-            return inspect(data, self.limits)
+            return inspect(data, self.limits, self.children, given_up)
 
         inspecting = loop.run_in_executor(self.decoders, work)
         try:
@@ -83,8 +90,9 @@ class Intake:
             async with asyncio.timeout(self.decode_timeout_s):
                 return await inspecting
         except TimeoutError:
-            raise _decode_timeout(self.decode_timeout_s) if begun.is_set() else _decoders_busy() from None
+            raise decode_timeout(self.decode_timeout_s) if begun.is_set() else decoders_busy() from None
         finally:
+            given_up.set()
             inspecting.cancel()
 
     async def _catalogue(
@@ -130,22 +138,6 @@ class Intake:
             await self.catalog.DeleteImage(request, timeout=self.store_timeout_s / 3)
         except grpc.aio.AioRpcError:
             return
-
-
-def _decode_timeout(timeout_s: float) -> ServiceError:
-    return InvalidArgumentError(
-        Reason.IMAGE_DECODE_TIMEOUT,
-        f"Decoding the image took longer than {timeout_s:g} seconds.",
-        limit_seconds=f"{timeout_s:g}",
-    )
-
-
-def _decoders_busy() -> ServiceError:
-    return ResourceExhaustedError(
-        Reason.OVERLOADED,
-        "All decoders are busy with other images; come back in a moment.",
-        retry_after_s=2.0,
-    )
 
 
 def _check_announced(header: Header, spool: Spool) -> None:

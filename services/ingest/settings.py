@@ -26,7 +26,10 @@ class IngestSettings(RuntimeSettings):
     ingest_max_bytes: int = Field(64 * MIB, ge=1, le=64 * MIB, description="largest image")
     ingest_max_pixels: int = Field(50_000_000, ge=1, description="most pixels of one frame")
     ingest_max_total_pixels: int = Field(200_000_000, ge=1, description="most pixels of all frames together")
-    ingest_decode_timeout_s: Seconds = 10.0
+    ingest_decode_timeout_s: Seconds = 4.0
+    ingest_decode_memory_mb: int = Field(
+        1_024, ge=128, description="memory that the decode of one image may take in a child process"
+    )
     ingest_chunk_timeout_s: Seconds = Field(60.0, description="longest silence in the middle of an upload")
     ingest_max_receiving: int = Field(
         64, ge=1, le=1_000, description="images being received at the same time"
