@@ -9,7 +9,16 @@ import sys
 import bench
 from bench import figures
 
-SUPPORT = {"__main__", "figures", "photos", "processes"}
+SUPPORT = {
+    "__main__",
+    "analyzer_contest",
+    "analyzer_service",
+    "figures",
+    "peer_analyzer",
+    "photos",
+    "quality",
+    "raw_calls",
+}
 
 
 def names() -> list[str]:
