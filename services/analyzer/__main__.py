@@ -40,6 +40,7 @@ async def start(app: App[AnalyzerSettings]) -> str:
             tessdata_prefix=settings.analyzer_tessdata_prefix,
             languages=settings.analyzer_text_language,
             text_timeout_s=settings.analyzer_text_timeout_s,
+            accurate_text_timeout_s=settings.analyzer_accurate_text_timeout_s,
             with_location=True,  # each call may withhold it
         ),
         registry=app.metrics.registry,

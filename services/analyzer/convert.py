@@ -9,13 +9,18 @@ from services.analyzer.detector import Cancellation, Status
 from services.analyzer.insight_messages import DETECTORS, INSIGHTS, STATUSES, insights
 from services.analyzer.picture import Box
 from services.analyzer.render import Rendition
-from services.analyzer.toolbox import Plan
+from services.analyzer.toolbox import Plan, TextEngineName
 from services.runtime.errors import InvalidArgumentError, Reason
 from sightmill.v1 import analyzer_pb2
 
 THUMBNAIL_EDGES = range(16, 2_049)
 DEFAULT_THUMBNAIL_EDGE = 300
 MAX_BOXES = 1_000
+TEXT_ENGINES: dict[int, TextEngineName] = {
+    analyzer_pb2.TEXT_ENGINE_UNSPECIFIED: "tesseract",
+    analyzer_pb2.TEXT_ENGINE_TESSERACT: "tesseract",
+    analyzer_pb2.TEXT_ENGINE_RAPIDOCR: "rapidocr",
+}
 
 
 def plan(options: analyzer_pb2.AnalyzeOptions) -> Plan:
@@ -27,12 +32,17 @@ def plan(options: analyzer_pb2.AnalyzeOptions) -> Plan:
         raise InvalidArgumentError(
             Reason.INVALID_FIELD, f"This version knows no detector {min(unknown)}.", field="detectors"
         )
+    if options.text_engine not in TEXT_ENGINES:
+        raise InvalidArgumentError(
+            Reason.INVALID_FIELD, "text_engine is TESSERACT or RAPIDOCR.", field="text_engine"
+        )
     wanted = frozenset(INSIGHTS[detector] for detector in options.detectors if detector in INSIGHTS)
     return Plan(
         insights=wanted if options.detectors else None,
         thumbnail=bool(edge),
         thumbnail_edge_px=edge,
         languages=options.text_language,
+        text_engine=TEXT_ENGINES[options.text_engine],
         with_location=not options.withhold_location,
     )
 

@@ -161,6 +161,7 @@ def _write_text(message: analyzer_pb2.Insights, read: Text, report: Report) -> N
     message.text.text = read.text
     message.text.word_count = read.word_count
     message.text.language = report.tools.languages
+    message.text.orientation = read.orientation
     for word in read.words:
         message.text.words.add(
             text=word.text, box=_box(word.box, width, height), confidence=100 * word.confidence

@@ -56,6 +56,9 @@ class AnalyzerSettings(RuntimeSettings):
     analyzer_people_timeout_s: Seconds = Field(30.0, description="time for the descriptors of one image")
     analyzer_timeout_s: Seconds = Field(60.0, description="time for one image, waiting included")
     analyzer_text_timeout_s: Seconds = Field(10.0, description="time for the text of one image")
+    analyzer_accurate_text_timeout_s: Seconds = Field(
+        60.0, description="time for the text of one image with RapidOCR"
+    )
     analyzer_text_language: str = Field(
         "eng", pattern=r"^[A-Za-z0-9_+]{2,64}$", description="Tesseract languages, joined with +"
     )

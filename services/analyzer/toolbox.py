@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry
 
@@ -31,9 +31,13 @@ from services.runtime.errors import InvalidArgumentError, Reason
 # Changes when decode, orchestration or rendering change what comes out; detectors have versions of their own.
 VERSION = "2"
 
-# Sets of detectors that are kept; each language holds an engine a thread.
-MAX_TOOLSETS = 8
+# Sets of detectors that are kept, and text engines besides the standard one: those hold megabytes a thread.
+MAX_TOOLSETS = 64
+MAX_READERS = 4
 LANGUAGES = re.compile(r"(?=.{2,64}$)[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*")
+
+
+TextEngineName = Literal["tesseract", "rapidocr"]
 
 
 class Insight(enum.StrEnum):
@@ -63,7 +67,8 @@ class AnalyzerConfig:
 
     ``face_model`` and ``tessdata`` override where the model file and the language data are sought;
     ``tessdata_prefix`` is the value of TESSDATA_PREFIX. ``languages`` as Tesseract writes them ("eng+deu").
-    ``text_timeout_s`` bounds the reading of one picture. ``with_location`` lets GPS positions out.
+    ``text_timeout_s`` bounds the reading of one picture by Tesseract, ``accurate_text_timeout_s`` that by
+    RapidOCR, which knows its own languages. ``with_location`` lets GPS positions out.
     ``insights`` run for who does not choose. ``decode_processes`` decode what might hang or crash; with 0 it
     is decoded in this process, which is for files of one's own. ``people_processes`` describe faces, within
     ``people_timeout_s`` a picture.
@@ -78,6 +83,7 @@ class AnalyzerConfig:
     tessdata_prefix: Path | None = None
     languages: str = "eng"
     text_timeout_s: float = 10.0
+    accurate_text_timeout_s: float = 60.0
     with_location: bool = False
     people_processes: int = 1
     people_timeout_s: float = 30.0
@@ -95,6 +101,7 @@ class Plan:
     thumbnail: bool = False
     thumbnail_edge_px: int = 0
     languages: str = ""
+    text_engine: TextEngineName = "tesseract"
     with_location: bool | None = None
 
 
@@ -111,9 +118,7 @@ def open_detectors(config: AnalyzerConfig, registry: CollectorRegistry | None = 
         Insight.LUMINANCE: LuminanceDetector(),
         Insight.SCENE: SceneDetector(),
         Insight.FACES: FaceDetector.open(config.face_model),
-        Insight.TEXT: TextDetector.open(
-            config.tessdata, config.tessdata_prefix, config.languages, config.text_timeout_s
-        ),
+        Insight.TEXT: _open_reader(config, config.languages, "tesseract"),
         Insight.HASHES: HashDetector(),
         Insight.EXIF: ExifDetector(with_location=config.with_location),
         Insight.CODES: CodeDetector(thorough=False),
@@ -138,67 +143,97 @@ class Toolset:
     digests: Mapping[Insight, str]
 
 
+class _Choice(NamedTuple):
+    """What tells one toolset from another."""
+
+    languages: str
+    text_engine: TextEngineName
+    with_location: bool
+    thorough_codes: bool
+    insights: frozenset[Insight]
+
+
 class Toolbox:
-    """Makes the detectors that a plan's languages and its view of locations need, and keeps a few sets."""
+    """Picks the detectors that a plan needs; those that hold an engine are opened once and kept."""
 
     def __init__(self, config: AnalyzerConfig, standard: Detectors) -> None:
         self.standard = standard
         self._config = config
         self._lock = threading.Lock()
-        self._sets: dict[tuple[str, bool, bool, frozenset[Insight]], Toolset] = {}
+        self._sets: dict[_Choice, Toolset] = {}
+        self._readers: dict[str, TextDetector] = {}
 
     def pick(self, plan: Plan) -> Toolset:
         """The detectors for ``plan``. Raises InvalidArgumentError for a language that is not installed."""
-        config = self._config
-        languages = plan.languages or config.languages
-        with_location = config.with_location if plan.with_location is None else plan.with_location
-        insights = config.insights if plan.insights is None else plan.insights
-        if Insight.DESCRIPTORS in insights:
-            insights |= {Insight.FACES}
-        # Who names the codes gets all of them; who takes what comes gets those that cost little to find.
-        thorough = plan.insights is not None and Insight.CODES in insights
-        key = (languages, with_location, thorough, insights)
+        choice = self._choose(plan)
         with self._lock:
-            tools = self._sets.get(key)
+            tools = self._sets.get(choice)
             if tools is None:
-                tools = self._sets[key] = self._make(*key)
+                tools = self._sets[choice] = self._make(choice)
                 if len(self._sets) > MAX_TOOLSETS:
                     self._sets.pop(next(iter(self._sets)))
             return tools
 
-    def _make(
-        self, languages: str, with_location: bool, thorough: bool, insights: frozenset[Insight]
-    ) -> Toolset:
-        special: dict[Insight, Detector[Any]] = {}
-        if languages != self._config.languages and Insight.TEXT in insights:
-            special[Insight.TEXT] = self._reader(languages)
-        if with_location != self._config.with_location:
-            special[Insight.EXIF] = ExifDetector(with_location=with_location)
-        if thorough:
-            special[Insight.CODES] = CodeDetector(thorough=True)
-        available = {**self.standard, **special}
-        detectors = {insight: available[insight] for insight in Insight if insight in insights}
+    def _choose(self, plan: Plan) -> _Choice:
+        config = self._config
+        insights = config.insights if plan.insights is None else plan.insights
+        if Insight.DESCRIPTORS in insights:
+            insights |= {Insight.FACES}
+        return _Choice(
+            languages=plan.languages or config.languages,
+            text_engine=plan.text_engine,
+            with_location=config.with_location if plan.with_location is None else plan.with_location,
+            # Who names the codes gets all of them; who takes what comes gets those that cost little to find.
+            thorough_codes=plan.insights is not None and Insight.CODES in insights,
+            insights=insights,
+        )
+
+    def _make(self, choice: _Choice) -> Toolset:
+        detectors = {insight: self.standard[insight] for insight in Insight if insight in choice.insights}
+        if Insight.TEXT in detectors:
+            detectors[Insight.TEXT] = self._reader(choice)
+        if Insight.EXIF in detectors and choice.with_location != self._config.with_location:
+            detectors[Insight.EXIF] = ExifDetector(with_location=choice.with_location)
+        if choice.thorough_codes:
+            detectors[Insight.CODES] = CodeDetector(thorough=True)
         described = {insight: describe_detector(each) for insight, each in detectors.items()}
         if Insight.DESCRIPTORS in described:  # of the faces that were found
             described[Insight.DESCRIPTORS]["faces"] = described[Insight.FACES]
         return Toolset(
             detectors=detectors,
-            languages=languages,
+            languages="" if choice.text_engine == "rapidocr" else choice.languages,
             settings_digest=digest_settings({"version": VERSION, "detectors": list(described.values())}),
             digests={insight: digest_settings(each) for insight, each in described.items()},
         )
 
-    def _reader(self, languages: str) -> TextDetector:
-        config = self._config
-        if not LANGUAGES.fullmatch(languages):
+    def _reader(self, choice: _Choice) -> Detector[Any]:
+        if choice.text_engine == "rapidocr":
+            return self._keep_reader("rapidocr", choice)
+        if choice.languages == self._config.languages:
+            return self.standard[Insight.TEXT]
+        if not LANGUAGES.fullmatch(choice.languages):
             raise _invalid_language(
                 "text_language is up to 64 characters of Tesseract codes joined with '+'."
             )
         try:
-            find_tessdata(config.tessdata, config.tessdata_prefix, languages)
+            find_tessdata(self._config.tessdata, self._config.tessdata_prefix, choice.languages)
         except ResourceMissingError as error:
             raise _invalid_language(str(error)) from None
-        return TextDetector.open(config.tessdata, config.tessdata_prefix, languages, config.text_timeout_s)
+        return self._keep_reader(f"tesseract {choice.languages}", choice)
+
+    def _keep_reader(self, name: str, choice: _Choice) -> TextDetector:
+        reader = self._readers.pop(name, None) or _open_reader(
+            self._config, choice.languages, choice.text_engine
+        )
+        self._readers[name] = reader  # the last used is the last to go
+        if len(self._readers) > MAX_READERS:
+            self._readers.pop(next(iter(self._readers)))
+        return reader
+
+
+def _open_reader(config: AnalyzerConfig, languages: str, engine: TextEngineName) -> TextDetector:
+    timeout_s = config.accurate_text_timeout_s if engine == "rapidocr" else config.text_timeout_s
+    return TextDetector.open(config.tessdata, config.tessdata_prefix, languages, timeout_s, engine)
 
 
 def _invalid_language(rule: str) -> InvalidArgumentError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from services.analyzer.text.engine import Segmentation
 from services.analyzer.text.gate import TextLine
 
 PAGE_FROM_LINES = 8
-PAGE_GLYPH_PX = 18
+PAGE_FROM_GLYPHS = 120
+PAGE_GLYPH_PX = 20
 PAGE_EDGE_PX = 2200
 BLOCK_GLYPH_PX = 32
 BLOCK_EDGE_PX = 2200
@@ -18,11 +20,17 @@ BLOCK_MARGIN = 0.3
 MAX_SCALE = 4.0
 # Bounds the time spent on a texture that looks like text; the blocks with most glyphs are read.
 MAX_BLOCKS = 12
+# A tilt below this costs the engine nothing; the slope of a few glyphs is a guess.
+MIN_SLOPE = 0.02
+SLOPE_FROM_GLYPHS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """A region in full-resolution pixels, right and bottom exclusive, and how to show it to the engine."""
+    """A region in full-resolution pixels, right and bottom exclusive, and how to show it to the engine.
+
+    ``slope`` is the rise of its lines, downwards positive.
+    """
 
     left: int
     top: int
@@ -32,6 +40,8 @@ class TextBlock:
     scale: float
     light_on_dark: bool
     segmentation: Segmentation
+    slope: float = 0.0
+    lines: tuple[TextLine, ...] = ()
 
 
 def plan_blocks(lines: Sequence[TextLine], width: int, height: int) -> list[TextBlock]:
@@ -40,7 +50,7 @@ def plan_blocks(lines: Sequence[TextLine], width: int, height: int) -> list[Text
     groups: list[list[TextLine]] = []
     for light_on_dark in (False, True):
         same = [line for line in lines if line.light_on_dark is light_on_dark]
-        if len(same) >= PAGE_FROM_LINES:
+        if len(same) >= PAGE_FROM_LINES or sum(line.glyphs for line in same) >= PAGE_FROM_GLYPHS:
             blocks.append(_plan_page(same, width, height))
         else:
             groups += _group_lines(same)
@@ -52,20 +62,42 @@ def plan_blocks(lines: Sequence[TextLine], width: int, height: int) -> list[Text
 def _plan_page(lines: Sequence[TextLine], width: int, height: int) -> TextBlock:
     glyph = statistics.median(line.glyph_height for line in lines)
     scale = min(PAGE_GLYPH_PX / glyph, PAGE_EDGE_PX / max(width, height), MAX_SCALE)
-    return TextBlock(0, 0, width, height, glyph, scale, lines[0].light_on_dark, Segmentation.PAGE)
+    return TextBlock(
+        0,
+        0,
+        width,
+        height,
+        glyph,
+        scale,
+        lines[0].light_on_dark,
+        Segmentation.PAGE,
+        _measure_slope(lines),
+        tuple(lines),
+    )
 
 
 def _plan_block(lines: Sequence[TextLine], width: int, height: int) -> TextBlock:
     glyph = statistics.median(line.glyph_height for line in lines)
     # Cut close: what surrounds a sign confuses the engine more than a lost neighbour costs.
     margin = BLOCK_MARGIN * glyph
-    left = max(0, round(min(line.left for line in lines) - margin))
-    right = min(width, round(max(line.right for line in lines) + margin))
-    top = max(0, round(min(line.top for line in lines) - margin))
-    bottom = min(height, round(max(line.bottom for line in lines) + margin))
+    left = max(0, math.floor(min(line.left for line in lines) - margin))
+    right = min(width, math.ceil(max(line.right for line in lines) + margin))
+    top = max(0, math.floor(min(line.top for line in lines) - margin))
+    bottom = min(height, math.ceil(max(line.bottom for line in lines) + margin))
     scale = min(BLOCK_GLYPH_PX / glyph, BLOCK_EDGE_PX / max(right - left, bottom - top), MAX_SCALE)
     segmentation = Segmentation.LINE if len(lines) == 1 else Segmentation.BLOCK
-    return TextBlock(left, top, right, bottom, glyph, scale, lines[0].light_on_dark, segmentation)
+    slope = _measure_slope(lines)
+    return TextBlock(
+        left, top, right, bottom, glyph, scale, lines[0].light_on_dark, segmentation, slope, tuple(lines)
+    )
+
+
+def _measure_slope(lines: Sequence[TextLine]) -> float:
+    """The slope that half of the glyphs do not exceed; 0 where it does not matter."""
+    known = sorted((line for line in lines if line.glyphs >= SLOPE_FROM_GLYPHS), key=lambda line: line.slope)
+    slopes = [line.slope for line in known for _ in range(line.glyphs)]
+    slope = slopes[len(slopes) // 2] if slopes else 0.0
+    return slope if abs(slope) >= MIN_SLOPE else 0.0
 
 
 def _group_lines(lines: Sequence[TextLine]) -> list[list[TextLine]]:

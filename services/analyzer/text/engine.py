@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from services.analyzer.picture import Pixels
@@ -40,6 +40,17 @@ class ReadWord:
     right: int
     bottom: int
     line: tuple[int, ...]
+
+    def move(self, x: int, y: int, part: int) -> ReadWord:
+        """The same word of part number ``part`` of an image, whose corner is there."""
+        return replace(
+            self,
+            left=self.left + x,
+            top=self.top + y,
+            right=self.right + x,
+            bottom=self.bottom + y,
+            line=(part, *self.line),
+        )
 
 
 class TextEngine(Protocol):

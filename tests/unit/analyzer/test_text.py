@@ -20,6 +20,7 @@ from services.analyzer.resources import ResourceMissingError, find_tessdata, fin
 from services.analyzer.text.blocks import plan_blocks
 from services.analyzer.text.engine import ReadWord, Segmentation, TextEngine, TextTimeoutError, parse_table
 from services.analyzer.text.gate import TextLine, find_lines
+from services.analyzer.text.line_reader import LineReader
 from services.analyzer.text.pytesseract_engine import PytesseractEngine
 from services.analyzer.text.tesserocr_engine import TesserocrEngine
 
@@ -196,7 +197,7 @@ def test_a_given_up_call_stops_before_the_next_block(decoder: Decoder, encode: E
     cancelled = threading.Event()
     engine = StubEngine(cancelled.set)
     with pytest.raises(AnalysisCancelledError):
-        TextDetector(engine).detect(decoder.decode(two_signs(encode)), cancelled)
+        TextDetector(LineReader(engine)).detect(decoder.decode(two_signs(encode)), cancelled)
     assert engine.calls == 1
 
 
@@ -208,14 +209,14 @@ def test_a_page_read_badly_keeps_only_what_is_sure(
     words += [ReadWord("doubtful", doubt, 10, 0, 19, 9, (1,))] * 2
     lines = "\n".join(["the quick brown fox jumps over the lazy dog"] * 12)
     page = decoder.decode(encode(sign(lines, 18, canvas=(640, 480))))
-    text = TextDetector(StubEngine(lambda: None, *words)).detect(page, None).text
+    text = TextDetector(LineReader(StubEngine(lambda: None, *words))).detect(page, None).text
     assert list(dict.fromkeys(text.split())) == kept
 
 
 def test_used_up_time_is_an_error_not_a_result(decoder: Decoder, encode: Encode) -> None:
     engine = StubEngine(lambda: None)
     with pytest.raises(TextTimeoutError):
-        TextDetector(engine, timeout_s=0).detect(decoder.decode(two_signs(encode)), None)
+        TextDetector(LineReader(engine), timeout_s=0).detect(decoder.decode(two_signs(encode)), None)
 
 
 def test_engines_stop_at_their_time_limit() -> None:
