@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from services.analyzer.decode import QUARTER_ABOVE_EDGE_PX, REDUCE_ABOVE_PIXELS
+from services.analyzer.decode import QUARTER_ABOVE_EDGE_PX, REDUCE_ABOVE_PIXELS, halve
 from services.analyzer.decode.upright import shrink
 from services.analyzer.detectors import colours, hashes, luminance, scene
 from services.analyzer.detectors.codes import CodeDetector
@@ -28,7 +28,6 @@ from services.analyzer.resources import find_face_model
 from sightmill.v1 import analyzer_pb2 as pb
 
 KMEANS_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 20, 1.0)
-REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 Found = dict[str, Any]
 
 
@@ -38,7 +37,7 @@ class RawCalls:
     def __init__(self, detectors: Iterable[int], thumbnail_edge_px: int) -> None:
         """``detectors`` of the contract; raises RuntimeError for one whose calls are not known here."""
         text = TextDetector.open(None, None, "eng", timeout_s=10.0)
-        codes, placeholder = CodeDetector(), ThumbHashDetector()
+        codes, placeholder = CodeDetector(thorough=False), ThumbHashDetector()
         known: dict[int, Callable[[Picture], object]] = {
             pb.DETECTOR_COLORS: _cluster,
             pb.DETECTOR_LUMINANCE: _measure,
@@ -71,13 +70,11 @@ def _decode(data: bytes) -> Picture:
     reduction = 1
     if width * height > REDUCE_ABOVE_PIXELS:
         reduction = 4 if max(width, height) >= QUARTER_ABOVE_EDGE_PX else 2
-    colour: Any = cv2.imdecode(encoded, REDUCED[reduction])
-    rgb = cv2.cvtColor(colour, cv2.COLOR_BGR2RGB)
-    if reduction == 1:
-        grey = small = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
-    else:
-        grey = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
-        small = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
+    rgb: Any = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+    grey = small = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    if reduction > 1:
+        rgb = halve(rgb, reduction)
+        small = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     return Picture(
         grey=grey,
         rgb=rgb,

@@ -3,7 +3,7 @@
 from services.analyzer.decode.decoder import Decoder, open_decode_children
 from services.analyzer.decode.limits import DecodeLimits
 from services.analyzer.decode.raster import FORMATS, QUARTER_ABOVE_EDGE_PX, REDUCE_ABOVE_PIXELS
-from services.analyzer.decode.upright import PREVIEW_EDGE_PX
+from services.analyzer.decode.upright import PREVIEW_EDGE_PX, halve
 
 __all__ = [
     "FORMATS",
@@ -12,5 +12,6 @@ __all__ = [
     "REDUCE_ABOVE_PIXELS",
     "DecodeLimits",
     "Decoder",
+    "halve",
     "open_decode_children",
 ]

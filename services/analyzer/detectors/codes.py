@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from zxingcpp import Barcode, BarcodeFormats
 
 ENGINE = "zxing-cpp"
-SEARCH_EDGE_PX = 2048
+SEARCH_EDGE_PX = 1280
+THOROUGH_SEARCH_EDGE_PX = 2048
 # Smaller than this there is no room for a code and its quiet zone.
 MIN_EDGE_PX = 24
 MAX_CODES = 64
@@ -68,6 +69,7 @@ class CodeDetector:
 
     def __init__(self, *, thorough: bool = True) -> None:
         self._thorough = thorough
+        self._search_edge_px = THOROUGH_SEARCH_EDGE_PX if thorough else SEARCH_EDGE_PX
 
     @property
     def equipment(self) -> Equipment:
@@ -83,18 +85,18 @@ class CodeDetector:
         return {
             "engine": ENGINE if zxingcpp else "none",
             "formats": sorted({*EVERYWHERE, *STRIPES, *(SQUARES if self._thorough else ())}),
-            "search_edge_px": SEARCH_EDGE_PX,
+            "search_edge_px": self._search_edge_px,
         }
 
     def detect(self, picture: Picture, cancelled: Cancellation) -> Codes:
-        """Search ``picture.grey``, reduced by a whole factor to 2,048 pixels at most.
+        """Search ``picture.grey``, reduced by a whole factor to 1,280 pixels at most (thorough: 2,048).
 
         Raises DetectorUnavailableError without zxing-cpp.
         """
         if zxingcpp is None:
             raise DetectorUnavailableError(self.name, self.equipment.missing)
         grey = picture.grey
-        factor = -(-max(grey.shape) // SEARCH_EDGE_PX)
+        factor = -(-max(grey.shape) // self._search_edge_px)
         found: list[Code] = []
         for barcode, left, top, scale in _search(_reduce(grey, factor), self._thorough, cancelled):
             if len(found) == MAX_CODES:

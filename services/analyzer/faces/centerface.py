@@ -19,22 +19,20 @@ import numpy.typing as npt
 from services.analyzer.detector import Cancellation, raise_if_cancelled
 from services.analyzer.picture import Picture
 
-# Longer edge of the first look, for pictures up to LARGE_EDGE_PX and for larger ones: most photos show no
-# face, and end here.
+# Longer edge of the first look, by the longer edge of the picture: most photos show no face, and end here.
 FIRST_EDGE_PX = 320
-FIRST_EDGE_OF_LARGE_PX = 480
-LARGE_EDGE_PX = 1280
-# A hint of this score is worth a second look: it shows wherever the second would find a face.
-HINT = 0.1
+FIRST_EDGE_OF_LARGER_PX = 480
+SMALL_PICTURE_EDGE_PX = 640
+# A hint of this score is worth a second look.
+HINT = 0.08
 THRESHOLD = 0.5
 # Faces as sure and as large (in pixels of the first look) as this need no second look.
 SURE = 0.65
 SURE_EDGE_PX = 24
-SECOND_LOOK = 1.5
-# A third, finest look pays when the picture has the pixels and the second saw a face smaller than this share.
+# The second look: a little finer to confirm what is large, much finer where something small may be.
+CONFIRMING_FACTOR = 1.5
+FINE_EDGE_PX = 960
 FINEST_EDGE_PX = 1280
-FINEST_FROM_EDGE_PX = 960
-SMALL_FACE_SHARE = 1 / 12
 OVERLAP = 0.3
 STRIDE = 4
 
@@ -68,32 +66,21 @@ class CenterFace:
         return {
             "engine": self.name,
             "model": self._digest,
-            "edges_px": [
-                FIRST_EDGE_PX,
-                FIRST_EDGE_OF_LARGE_PX,
-                LARGE_EDGE_PX,
-                FINEST_EDGE_PX,
-                FINEST_FROM_EDGE_PX,
-            ],
-            "second_look": SECOND_LOOK,
-            "thresholds": [HINT, THRESHOLD, SURE],
-            "sizes": [SURE_EDGE_PX, SMALL_FACE_SHARE],
+            "first_look": [FIRST_EDGE_PX, FIRST_EDGE_OF_LARGER_PX, SMALL_PICTURE_EDGE_PX],
+            "second_look": [CONFIRMING_FACTOR, FINE_EDGE_PX, FINEST_EDGE_PX],
+            "thresholds": [HINT, THRESHOLD, SURE, SURE_EDGE_PX],
             "overlap": OVERLAP,
         }
 
     def find(self, picture: Picture, cancelled: Cancellation = None) -> list[Candidate]:
-        """Find faces, best score first: a coarse look, and finer ones where it leaves doubt."""
+        """Find faces, best score first: a coarse look, and a finer one where it leaves doubt."""
         edge_px = max(picture.width, picture.height)
-        look_px = FIRST_EDGE_PX if edge_px <= LARGE_EDGE_PX else FIRST_EDGE_OF_LARGE_PX
+        look_px = FIRST_EDGE_PX if edge_px <= SMALL_PICTURE_EDGE_PX else FIRST_EDGE_OF_LARGER_PX
         faces = self._scan(picture, look_px, HINT)
-        if (faces[:, 4] < SURE).any() or _smallest_edge(faces) < SURE_EDGE_PX * edge_px / look_px:
+        small = _smallest_edge(faces) < SURE_EDGE_PX * edge_px / look_px
+        if small or (faces[:, 4] < SURE).any():
             raise_if_cancelled(cancelled)
-            faces = self._scan(picture, round(look_px * SECOND_LOOK), THRESHOLD)
-        if edge_px >= FINEST_FROM_EDGE_PX and _smallest_edge(faces) < SMALL_FACE_SHARE * edge_px:
-            raise_if_cancelled(cancelled)
-            faces = _suppress_overlaps(
-                np.concatenate([faces, self._scan(picture, FINEST_EDGE_PX, THRESHOLD)])
-            )
+            faces = self._scan(picture, _second_look(edge_px, look_px, small=small), THRESHOLD)
         return [_to_candidate(row) for row in faces]
 
     def _scan(self, picture: Picture, edge_px: int, threshold: float) -> Floats:
@@ -158,6 +145,12 @@ def _suppress_overlaps(rows: Floats) -> Floats:
     boxes[:, 2:] -= boxes[:, :2]
     kept = cv2.dnn.NMSBoxes(boxes.tolist(), rows[:, 4].tolist(), 0.0, OVERLAP)
     return rows[np.asarray(kept, np.int64).ravel()]
+
+
+def _second_look(edge_px: int, look_px: int, *, small: bool) -> int:
+    if not small or edge_px <= SMALL_PICTURE_EDGE_PX:
+        return round(look_px * CONFIRMING_FACTOR)
+    return FINEST_EDGE_PX if edge_px > FINEST_EDGE_PX else FINE_EDGE_PX
 
 
 def _smallest_edge(rows: Floats) -> float:
