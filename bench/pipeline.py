@@ -65,7 +65,7 @@ def run() -> dict[str, Figure]:
 def _in_process_rate(photos: list[bytes], warm_up: list[bytes]) -> float:
     configure_threads()
     from services.analyzer.analysis import Analyzer  # noqa: PLC0415  after the limits are set
-    from services.analyzer.toolbox import AnalyzerConfig, Plan  # noqa: PLC0415
+    from services.analyzer.plan import AnalyzerConfig, Plan  # noqa: PLC0415
 
     analyzer, plan = Analyzer(AnalyzerConfig()), Plan(thumbnail=True)
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:

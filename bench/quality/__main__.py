@@ -56,7 +56,7 @@ def _measure(samples: Samples, subjects: Sequence[str]) -> dict[str, Section]:
     configure_threads()
     from bench.quality.workbench import Workbench  # noqa: PLC0415 - loads the engines: after the limits are set
     from services.analyzer.analysis import Analyzer  # noqa: PLC0415 - as above
-    from services.analyzer.toolbox import AnalyzerConfig  # noqa: PLC0415 - as above
+    from services.analyzer.plan import AnalyzerConfig  # noqa: PLC0415 - as above
 
     bench = Workbench(Analyzer(AnalyzerConfig()), samples)
     sections = {}

@@ -15,7 +15,7 @@ from services.analyzer.detectors.luminance import Luminance
 from services.analyzer.detectors.scene import Scene
 from services.analyzer.detectors.text import Text
 from services.analyzer.picture import Box
-from services.analyzer.toolbox import Insight, Plan
+from services.analyzer.plan import Insight, Plan
 
 T = TypeVar("T")
 VIEW = frozenset(

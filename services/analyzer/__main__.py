@@ -10,9 +10,9 @@ configure_threads()  # before anything loads OpenCV, Tesseract or onnxruntime
 from services.analyzer import convert  # noqa: E402
 from services.analyzer.analysis import Analyzer  # noqa: E402
 from services.analyzer.decode import DecodeLimits  # noqa: E402
+from services.analyzer.plan import STANDARD, AnalyzerConfig  # noqa: E402
 from services.analyzer.servicer import AnalyzerServicer  # noqa: E402
 from services.analyzer.settings import AnalyzerSettings  # noqa: E402
-from services.analyzer.toolbox import STANDARD, AnalyzerConfig  # noqa: E402
 from services.analyzer.workshop import Workshop  # noqa: E402
 from services.runtime.ports import attach_blobs  # noqa: E402
 from services.runtime.process import App, run, service_parser  # noqa: E402

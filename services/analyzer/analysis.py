@@ -21,17 +21,9 @@ from services.analyzer.detector import (
 )
 from services.analyzer.detectors.descriptors import DescriptorDetector
 from services.analyzer.picture import Box, Picture
+from services.analyzer.plan import AnalyzerConfig, Insight, Plan
 from services.analyzer.render import Rendition, render_annotated, render_thumbnail
-from services.analyzer.toolbox import (
-    VERSION,
-    AnalyzerConfig,
-    Detectors,
-    Insight,
-    Plan,
-    Toolbox,
-    Toolset,
-    open_detectors,
-)
+from services.analyzer.toolbox import VERSION, Detectors, Toolbox, Toolset, open_detectors
 from services.runtime.child_processes import ChildProcesses
 
 

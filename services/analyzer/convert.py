@@ -8,8 +8,8 @@ from services.analyzer.analysis import Analyzer, Report
 from services.analyzer.detector import Cancellation, Status
 from services.analyzer.insight_messages import DETECTORS, INSIGHTS, STATUSES, insights
 from services.analyzer.picture import Box
+from services.analyzer.plan import Plan, TextEngineName
 from services.analyzer.render import Rendition
-from services.analyzer.toolbox import Plan, TextEngineName
 from services.runtime.errors import InvalidArgumentError, Reason
 from sightmill.v1 import analyzer_pb2
 

@@ -23,7 +23,8 @@ from services.analyzer.detectors.text import Text
 from services.analyzer.detectors.thumbhash import ThumbHash
 from services.analyzer.exif import ExifFacts
 from services.analyzer.picture import Box
-from services.analyzer.toolbox import VERSION, Insight, Toolset
+from services.analyzer.plan import Insight
+from services.analyzer.toolbox import VERSION, Toolset
 from sightmill.v1 import analyzer_pb2, common_pb2
 
 INSIGHTS = {

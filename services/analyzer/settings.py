@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from services.analyzer.toolbox import Insight
+from services.analyzer.plan import Insight
 from services.runtime.settings import Address, RuntimeSettings, Seconds
 
 

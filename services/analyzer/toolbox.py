@@ -1,18 +1,15 @@
-"""What a call may ask for, and the detectors that answer it."""
+"""The detectors that answer what a call asks for."""
 
 from __future__ import annotations
 
-import enum
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry
 
-from services.analyzer.decode import DecodeLimits
 from services.analyzer.detector import Detector, describe_detector, digest_settings
 from services.analyzer.detectors.codes import CodeDetector
 from services.analyzer.detectors.colours import ColourDetector
@@ -25,6 +22,7 @@ from services.analyzer.detectors.moderation import ModerationDetector
 from services.analyzer.detectors.scene import SceneDetector
 from services.analyzer.detectors.text import TextDetector
 from services.analyzer.detectors.thumbhash import ThumbHashDetector
+from services.analyzer.plan import AnalyzerConfig, Insight, Plan, TextEngineName
 from services.analyzer.resources import ResourceMissingError, find_tessdata
 from services.runtime.errors import InvalidArgumentError, Reason
 
@@ -35,74 +33,6 @@ VERSION = "2"
 MAX_TOOLSETS = 64
 MAX_READERS = 4
 LANGUAGES = re.compile(r"(?=.{2,64}$)[A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*")
-
-
-TextEngineName = Literal["tesseract", "rapidocr"]
-
-
-class Insight(enum.StrEnum):
-    """What can be asked for, in the order in which it is computed; the value is the detector's name."""
-
-    COLOURS = "colours"
-    LUMINANCE = "luminance"
-    SCENE = "scene"
-    FACES = "faces"
-    TEXT = "text"
-    HASHES = "hashes"
-    EXIF = "exif"
-    CODES = "codes"
-    THUMBHASH = "thumbhash"
-    MODERATION = "moderation"
-    DESCRIPTORS = "descriptors"
-
-
-# What must be asked for: it costs much, needs an extra, or is nobody's business by default.
-ON_REQUEST = frozenset({Insight.MODERATION, Insight.DESCRIPTORS})
-STANDARD = frozenset(Insight) - ON_REQUEST
-
-
-@dataclass(frozen=True, slots=True)
-class AnalyzerConfig:
-    """What an operator may decide.
-
-    ``face_model`` and ``tessdata`` override where the model file and the language data are sought;
-    ``tessdata_prefix`` is the value of TESSDATA_PREFIX. ``languages`` as Tesseract writes them ("eng+deu").
-    ``text_timeout_s`` bounds the reading of one picture by Tesseract, ``accurate_text_timeout_s`` that by
-    RapidOCR, which knows its own languages. ``with_location`` lets GPS positions out.
-    ``insights`` run for who does not choose. ``decode_processes`` decode what might hang or crash; with 0 it
-    is decoded in this process, which is for files of one's own. ``people_processes`` describe faces, within
-    ``people_timeout_s`` a picture.
-    """
-
-    decode: DecodeLimits = field(default_factory=DecodeLimits)
-    decode_processes: int = 0
-    insights: frozenset[Insight] = STANDARD
-    thumbnail_edge_px: int = 300
-    face_model: Path | None = None
-    tessdata: Path | None = None
-    tessdata_prefix: Path | None = None
-    languages: str = "eng"
-    text_timeout_s: float = 10.0
-    accurate_text_timeout_s: float = 60.0
-    with_location: bool = False
-    people_processes: int = 1
-    people_timeout_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What one call wants.
-
-    ``thumbnail_edge_px`` is the thumbnail's longer edge, 0 for the operator's default. ``insights`` None,
-    ``languages`` "" and ``with_location`` None leave the choice to the operator. DESCRIPTORS brings FACES.
-    """
-
-    insights: frozenset[Insight] | None = None
-    thumbnail: bool = False
-    thumbnail_edge_px: int = 0
-    languages: str = ""
-    text_engine: TextEngineName = "tesseract"
-    with_location: bool | None = None
 
 
 Detectors = Mapping[Insight, Detector[Any]]

@@ -16,8 +16,8 @@ from PIL import Image
 from services.analyzer.analysis import Analyzer
 from services.analyzer.decode import DecodeLimits, Decoder
 from services.analyzer.picture import Picture
+from services.analyzer.plan import AnalyzerConfig
 from services.analyzer.process import configure_threads
-from services.analyzer.toolbox import AnalyzerConfig
 
 Encode = Callable[..., bytes]
 

@@ -24,8 +24,9 @@ from services.analyzer.detector import (
     digest_settings,
 )
 from services.analyzer.picture import Box, Picture
+from services.analyzer.plan import STANDARD, AnalyzerConfig, Insight, Plan
 from services.analyzer.text.engine import TextTimeoutError
-from services.analyzer.toolbox import STANDARD, AnalyzerConfig, Insight, Plan, Toolbox, open_detectors
+from services.analyzer.toolbox import Toolbox, open_detectors
 from services.runtime.errors import InvalidArgumentError, Reason
 
 Encode = Callable[..., bytes]

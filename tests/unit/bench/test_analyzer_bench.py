@@ -12,8 +12,8 @@ from bench.analyzer_service import OPTIONS
 from bench.raw_calls import RawCalls
 from services.analyzer import convert
 from services.analyzer.analysis import Analyzer
+from services.analyzer.plan import AnalyzerConfig, Insight
 from services.analyzer.process import configure_threads
-from services.analyzer.toolbox import AnalyzerConfig, Insight
 from sightmill.v1 import analyzer_pb2
 
 

@@ -16,7 +16,8 @@ from bench.quality.section import Section
 from bench.quality.workbench import InsightMissingError, Workbench
 from services.analyzer.analysis import Analyzer
 from services.analyzer.detectors.hashes import Hashes
-from services.analyzer.toolbox import AnalyzerConfig, Insight, open_detectors
+from services.analyzer.plan import AnalyzerConfig, Insight
+from services.analyzer.toolbox import open_detectors
 
 
 class OnePhoto(Samples):
