@@ -11,12 +11,16 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import figures
 from bench.quality.report import missed_goals, write_report
 from bench.quality.samples import WITH_PEOPLE, WITHOUT_PEOPLE, Samples
 from bench.quality.section import Section
 from services.analyzer.process import configure_threads
+
+if TYPE_CHECKING:
+    from bench.quality.workbench import Workbench
 
 ROOT = Path(__file__).resolve().parents[2]
 # Beside the checkout on some machines.
@@ -45,20 +49,27 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"--data: {wanted.data} is no folder")
     beside = ROOT.parent / SHARED
     samples = Samples(wanted.data or (beside if beside.is_dir() else None))
-    sections = _measure(samples, wanted.subjects or SUBJECTS)
+    bench = _open_workbench(samples)
+    sections = _measure(bench, wanted.subjects or SUBJECTS)
     figures.show({name: section.figures for name, section in sections.items()})
     if not wanted.subjects:
+        from bench.quality.gallery import draw_gallery  # noqa: PLC0415 - loads OpenCV, see below
+
         write_report(PAGE, sections, _list_sources(samples))
+        draw_gallery(bench, PAGE.parent / "images")
     return int(bool(missed_goals(sections)))
 
 
-def _measure(samples: Samples, subjects: Sequence[str]) -> dict[str, Section]:
+def _open_workbench(samples: Samples) -> Workbench:
     configure_threads()
     from bench.quality.workbench import Workbench  # noqa: PLC0415 - loads the engines: after the limits are set
     from services.analyzer.analysis import Analyzer  # noqa: PLC0415 - as above
     from services.analyzer.plan import AnalyzerConfig  # noqa: PLC0415 - as above
 
-    bench = Workbench(Analyzer(AnalyzerConfig()), samples)
+    return Workbench(Analyzer(AnalyzerConfig()), samples)
+
+
+def _measure(bench: Workbench, subjects: Sequence[str]) -> dict[str, Section]:
     sections = {}
     for name in subjects:
         started = time.perf_counter()

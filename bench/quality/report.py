@@ -19,7 +19,7 @@ PICTURE_QUALITY = 60
 
 def write_report(path: Path, sections: Mapping[str, Section], sources: Sequence[str]) -> None:
     """Write the page, and the pictures into ``img`` beside it."""
-    pictures = path.parent / "img"
+    pictures = path.parent / "images"
     for section in sections.values():
         for each in section.illustrations:
             pictures.mkdir(exist_ok=True)
@@ -61,7 +61,7 @@ def _section(section: Section) -> Iterator[str]:
         yield f"\n**{table.caption}**\n"
         yield from _table(table)
     for each in section.illustrations:
-        yield f"\n![{each.caption}](img/{each.name}.jpg)\n"
+        yield f"\n![{each.caption}](images/{each.name}.jpg)\n"
         yield f"*{each.caption}*"
     if section.remarks:
         yield ""

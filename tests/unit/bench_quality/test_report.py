@@ -29,10 +29,10 @@ def test_the_page_shows_value_goal_and_verdict(tmp_path: Path) -> None:
     assert "| faces.recall | 96.5 % | ≥ 97 % | **missed** |" in text
     assert "| faces.seconds | 1.25 s |  |  |" in text
     assert "| a\\|b | 1 |" in text
-    assert "![What was found.](img/faces.jpg)" in text
+    assert "![What was found.](images/faces.jpg)" in text
     assert "- two photos" in text
     assert "- One was missed." in text
-    with Image.open(tmp_path / "img" / "faces.jpg") as picture:
+    with Image.open(tmp_path / "images" / "faces.jpg") as picture:
         assert picture.size == (8, 8)
 
 
