@@ -17,6 +17,8 @@ from services.analyzer.picture import Pixels
 
 # Texture can be all glyphs; the largest of them are enough to judge it.
 MAX_GLYPHS = 4000
+# Labels of 16 bits are faster, and overflow beyond this.
+MAX_SHORT_LABELS = 65_535
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
@@ -42,8 +44,9 @@ class Chains:
 
 def find_shapes(ink: Pixels, shortest: float, tallest: float) -> Floats:
     """Connected ink that may be a glyph of such height in any direction."""
-    # The default labelling takes twice as long; 16-bit labels would overflow on noise.
-    stats = cv2.connectedComponentsWithStatsWithAlgorithm(ink, 8, cv2.CV_32S, cv2.CCL_GRANA)[2][1:]
+    few = _bound_labels(ink) < MAX_SHORT_LABELS
+    kind, method = (cv2.CV_16U, cv2.CCL_SPAGHETTI) if few else (cv2.CV_32S, cv2.CCL_GRANA)
+    stats = cv2.connectedComponentsWithStatsWithAlgorithm(ink, 8, kind, method)[2][1:]
     _, _, width, height, area = stats.T
     longer = np.maximum(width, height)
     likely = (longer >= shortest) & (np.minimum(width, height) <= tallest) & (longer <= 0.6 * max(ink.shape))
@@ -51,6 +54,14 @@ def find_shapes(ink: Pixels, shortest: float, tallest: float) -> Floats:
     if len(shapes) > MAX_GLYPHS:
         shapes = shapes[np.argpartition(-shapes[:, 4], MAX_GLYPHS)[:MAX_GLYPHS]]
     return shapes
+
+
+def _bound_labels(ink: Pixels) -> int:
+    """No labelling makes more labels on its way: each begins with ink that has none to its left."""
+    pixels = cv2.countNonZero(ink)
+    if pixels < MAX_SHORT_LABELS:
+        return pixels
+    return cv2.countNonZero(ink[:, :1]) + int(np.count_nonzero(ink[:, 1:] > ink[:, :-1]))
 
 
 def turn_shapes(shapes: Floats, height: int) -> Floats:
@@ -137,7 +148,10 @@ def _link_right(glyphs: Floats) -> Ints:
     first = np.maximum(np.searchsorted(left, left + 0.3 * width, side="right"), np.arange(count) + 1)
     spans = np.maximum(np.searchsorted(left, right + 1.5 * height, side="right") - first, 0)
     i = np.repeat(np.arange(count), spans)
-    j = np.arange(spans.sum()) - np.repeat(np.cumsum(spans) - spans, spans) + np.repeat(first, spans)
+    j = np.arange(len(i)) + np.repeat(first - np.cumsum(spans) + spans, spans)
+    # Most pairs lie one far above the other.
+    near = np.flatnonzero((top[i] < bottom[j]) & (top[j] < bottom[i]))
+    i, j = i[near], j[near]
     smaller, larger = np.minimum(height[i], height[j]), np.maximum(height[i], height[j])
     overlap = np.minimum(bottom[i], bottom[j]) - np.maximum(top[i], top[j])
     linked = (larger <= 2 * smaller) & (overlap >= 0.6 * smaller)

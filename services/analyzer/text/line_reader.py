@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import cv2
 
@@ -32,6 +33,14 @@ _ROTATIONS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is believed, and whether the engine made out nothing at all."""
+
+    text: Text
+    blank: bool
+
+
 class LineReader:
     """Reads where the gate sees lines, in the direction in which they can be read."""
 
@@ -53,7 +62,11 @@ class LineReader:
             text = self._read_better(picture, patience, 90, sideways)
             if text.found:
                 return text
-        text = self._read_turned(picture, patience, 0, upright)
+        reading = self._read_turned(picture, patience, 0, upright)
+        text = reading.text
+        # Of text on its head the engine makes out something, if nonsense.
+        if reading.blank:
+            return text
         glyphs = sum(line.glyphs for line in upright if line.glyphs >= LINE_FROM_GLYPHS)
         if glyphs >= TURN_FROM_GLYPHS and (len(text.text) < glyphs / 2 or _rate(text) < SURE_TEXT_CONFIDENCE):
             return self._read_better(picture, patience, 0, upright, text)
@@ -75,7 +88,7 @@ class LineReader:
         best = max(scores, key=lambda way: scores[way])
         if best == turn and text is not None:
             return text
-        better = self._read_turned(picture, patience, best, ways[best])
+        better = self._read_turned(picture, patience, best, ways[best]).text
         return better if better.found or text is None else text
 
     def _probe(self, picture: Picture, patience: Patience, turn: int, line: TextLine) -> float:
@@ -87,14 +100,17 @@ class LineReader:
 
     def _read_turned(
         self, picture: Picture, patience: Patience, turn: int, lines: Sequence[TextLine]
-    ) -> Text:
+    ) -> _Reading:
         grey = _turn(picture.grey, turn)
+        blank = True
         paragraphs: list[str] = []
         placed: list[Word] = []
         for block in plan_blocks(lines, grey.shape[1], grey.shape[0]):
             patience.remaining_s()
             sheet = prepare_sheet(grey, block)
-            words = _doubt(block, list(self._read_sheet(sheet, block, patience)))
+            seen = list(self._read_sheet(sheet, block, patience))
+            blank = blank and not seen
+            words = _doubt(block, seen)
             boxes = [_turn_back(sheet, word, picture, turn) for word in words]
             fresh = [
                 (word, box)
@@ -104,7 +120,7 @@ class LineReader:
             paragraphs.append(_join_lines([word for word, _ in fresh]))
             placed += [Word(word.text, word.confidence, box) for word, box in fresh if box]
         text = "\n\n".join(part for part in paragraphs if part)
-        return Text(text, tuple(placed), self.name, turn if text else 0)
+        return _Reading(Text(text, tuple(placed), self.name, turn if text else 0), blank)
 
     def _read_sheet(self, sheet: Sheet, block: TextBlock, patience: Patience) -> Iterator[ReadWord]:
         for number, strip in enumerate(_cut_sheet(sheet, block)):

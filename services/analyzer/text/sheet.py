@@ -37,8 +37,13 @@ class Sheet:
 def prepare_sheet(grey: Pixels, block: TextBlock) -> Sheet:
     """Prepare ``block`` of a picture."""
     crop = grey[block.top : block.bottom, block.left : block.right]
+    level = block.lines[0].level if len(block.lines) == 1 else None
     if block.light_on_dark:
         crop = cv2.bitwise_not(crop)
+        level = None if level is None else 255 - level
+    if level is not None:
+        # As far above the level as the ink is below it; what is lighter would darken the ground beside it.
+        crop = cv2.threshold(crop, 2 * level - float(crop.min()), 0, cv2.THRESH_TRUNC)[1]
     method = cv2.INTER_AREA if block.scale < 1 else cv2.INTER_CUBIC
     size = (max(1, round(crop.shape[1] * block.scale)), max(1, round(crop.shape[0] * block.scale)))
     to_sheet = np.diag((size[0] / crop.shape[1], size[1] / crop.shape[0], 1.0))

@@ -18,6 +18,7 @@ from services.analyzer.detectors.text import Text, TextDetector
 from services.analyzer.picture import Pixels
 from services.analyzer.resources import ResourceMissingError, find_tessdata, find_tesseract
 from services.analyzer.text.blocks import plan_blocks
+from services.analyzer.text.chains import find_shapes
 from services.analyzer.text.engine import ReadWord, Segmentation, TextEngine, TextTimeoutError, parse_table
 from services.analyzer.text.gate import TextLine, find_lines
 from services.analyzer.text.line_reader import LineReader
@@ -201,6 +202,16 @@ def test_a_given_up_call_stops_before_the_next_block(decoder: Decoder, encode: E
     assert engine.calls == 1
 
 
+@pytest.mark.parametrize(("words", "calls"), [((), 1), ((ReadWord("uanas", 0.3, 0, 0, 9, 9, (1,)),), 3)])
+def test_only_where_the_engine_makes_out_something_is_text_sought_upside_down(
+    decoder: Decoder, encode: Encode, words: tuple[ReadWord, ...], calls: int
+) -> None:
+    engine = StubEngine(lambda: None, *words)
+    picture = decoder.decode(encode(sign("Platform seven")))
+    assert not TextDetector(LineReader(engine)).detect(picture, None).found
+    assert engine.calls == calls
+
+
 @pytest.mark.parametrize(("doubt", "kept"), [(0.6, ["sure", "doubtful"]), (0.2, ["sure"])])
 def test_a_page_read_badly_keeps_only_what_is_sure(
     decoder: Decoder, encode: Encode, doubt: float, kept: list[str]
@@ -239,6 +250,15 @@ def test_texture_is_not_worth_reading(decoder: Decoder, photo: Photo) -> None:
     lines = {name: len(find_lines(decoder.decode(photo(name)).preview)) for name in names}
     assert max(lines.values()) <= 2, lines
     assert sum(lines.values()) <= 9, lines
+
+
+@pytest.mark.parametrize("edge", [500, 640])
+def test_a_glyph_among_many_specks_is_found_where_it_is(edge: int) -> None:
+    ink = np.zeros((edge, edge), np.uint8)
+    ink[::2, ::2] = 255
+    ink[-40:, -40:] = 0
+    ink[-30:-10, -25:-15] = 255
+    assert find_shapes(ink, 5, 96).tolist() == [[edge - 25, edge - 30, 10, 20, 200]]
 
 
 def test_faint_print_is_read(detector: TextDetector, decoder: Decoder, encode: Encode) -> None:

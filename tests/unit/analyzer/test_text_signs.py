@@ -65,3 +65,14 @@ def test_faint_and_large_signs_are_read(
     image = Image.fromarray(np.asarray(decoder.decode(photo("flower.jpg")).rgb))
     hung = hang(image, "Museum", size, 0, ink, ground)
     assert detector.detect(decoder.decode(encode(hung)), None).text == "Museum"
+
+
+def test_letters_that_run_into_a_light_ground_are_read(
+    detector: TextDetector, decoder: Decoder, encode: Encode
+) -> None:
+    image = Image.new("L", (400, 120), 150)
+    draw = ImageDraw.Draw(image)
+    for x in (150, 210):
+        draw.line((x, 0, x - 20, 120), fill=20, width=8)
+    draw.text((40, 50), "Platform seven", font=ImageFont.load_default(22), fill=255)
+    assert detector.detect(decoder.decode(encode(image)), None).text == "Platform seven"
