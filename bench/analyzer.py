@@ -19,7 +19,7 @@ from PIL import Image
 
 from bench import photos
 from bench.analyzer_contest import CORES, Contest, Rates
-from bench.analyzer_service import AnalyzerService, running_analyzer
+from bench.analyzer_service import AS_THE_PEER, AnalyzerService, running_analyzer
 from bench.figures import Figure
 from bench.peer_analyzer import open_pool
 from bench.raw_calls import RawCalls
@@ -48,7 +48,8 @@ class PhotoClass:
     def ratio_method(self) -> str:
         """How its ratio to the peer comes about."""
         return (
-            f"geometric mean over {len(self.photos)} photos of rate over one stream / rate of the peer, both "
+            f"geometric mean over {len(self.photos)} photos of rate over one stream, asked for what the peer "
+            f"answers (colours, luminance, scene, faces, text), / rate of the peer, both "
             f"with {CORES} cores busy with that photo, medians of {ROUNDS} and {self.peer_rounds} rounds"
         )
 
@@ -122,9 +123,10 @@ def _take_turns(contest: Contest, photo_class: PhotoClass, rates: Mapping[str, R
         each = rates[name]
         each.raw.append(contest.raw_rate(many))
         each.service.append(contest.service.rate(many))
+        each.as_the_peer.append(contest.service.rate(many, AS_THE_PEER))
         _tell(
             f"  {name}: peer {each.peer[-1]:.3f}, library calls {each.raw[-1]:.1f}, "
-            f"service {each.service[-1]:.1f} photos/s"
+            f"service {each.service[-1]:.1f}, peer's insights only {each.as_the_peer[-1]:.1f} photos/s"
         )
 
 
@@ -155,6 +157,13 @@ def _ratios(classes: Sequence[PhotoClass], rates: ClassRates) -> dict[str, Figur
         )
         for each in classes
     }
+    for each in classes:
+        figures[f"ratio_peer_{each.name}_default"] = Figure(
+            statistics.geometric_mean([rate.all_over_peer for rate in rates[each.name].values()]),
+            "",
+            "higher",
+            "the same with the default set of detectors and a thumbnail, which the peer does not make",
+        )
     figures["ratio_raw"] = Figure(
         statistics.geometric_mean([rate.over_raw for rate in everything]),
         "",

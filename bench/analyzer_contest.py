@@ -22,10 +22,16 @@ class Rates:
     peer: list[float] = field(default_factory=list)
     raw: list[float] = field(default_factory=list)
     service: list[float] = field(default_factory=list)
+    as_the_peer: list[float] = field(default_factory=list)
 
     @property
     def over_peer(self) -> float:
-        """How many times as fast the service is as the peer, by the medians."""
+        """How many times as fast the service is as the peer with the peer's insights, by the medians."""
+        return statistics.median(self.as_the_peer) / statistics.median(self.peer)
+
+    @property
+    def all_over_peer(self) -> float:
+        """The same with all that the service does by default."""
         return statistics.median(self.service) / statistics.median(self.peer)
 
     @property

@@ -24,7 +24,17 @@ IN_FLIGHT = 4 * (os.cpu_count() or 1)
 MAX_MESSAGE_BYTES = 72 * 1024 * 1024
 DEADLINE_S = 120.0
 # As the pipeline asks: the default set of detectors, and a thumbnail.
-OPTIONS = analyzer_pb2.AnalyzeOptions(thumbnail_edge=THUMBNAIL_EDGE)
+DEFAULT = analyzer_pb2.AnalyzeOptions(thumbnail_edge=THUMBNAIL_EDGE)
+# What the peer answers, and no more.
+AS_THE_PEER = analyzer_pb2.AnalyzeOptions(
+    detectors=[
+        analyzer_pb2.DETECTOR_COLORS,
+        analyzer_pb2.DETECTOR_LUMINANCE,
+        analyzer_pb2.DETECTOR_SCENE,
+        analyzer_pb2.DETECTOR_FACES,
+        analyzer_pb2.DETECTOR_TEXT,
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,7 @@ class AnalyzerService:
             raise RuntimeError(f"the analyzer lacks something, run `make setup-dev`: {' '.join(poor)}")
         return [each.detector for each in chosen]
 
-    def rate(self, photos: Sequence[bytes]) -> float:
+    def rate(self, photos: Sequence[bytes], options: analyzer_pb2.AnalyzeOptions = DEFAULT) -> float:
         """Photos a second over one stream, from the first request to the last answer."""
         free = threading.Semaphore(IN_FLIGHT)
 
@@ -51,7 +61,7 @@ class AnalyzerService:
                 if not free.acquire(timeout=DEADLINE_S):
                     return
                 yield analyzer_pb2.AnalyzeImagesRequest(
-                    key=str(number), image=common_pb2.ImageSource(content=photo), options=OPTIONS
+                    key=str(number), image=common_pb2.ImageSource(content=photo), options=options
                 )
 
         started = time.perf_counter()
@@ -71,7 +81,7 @@ class AnalyzerService:
         times = []
         for photo in photos:
             request = analyzer_pb2.AnalyzeImageRequest(
-                image=common_pb2.ImageSource(content=photo), options=OPTIONS
+                image=common_pb2.ImageSource(content=photo), options=DEFAULT
             )
             started = time.perf_counter()
             answer = self.stub.AnalyzeImage(request, timeout=DEADLINE_S)

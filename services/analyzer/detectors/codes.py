@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import cv2
 
+from services.analyzer.decode import PREVIEW_EDGE_PX
 from services.analyzer.detector import Cancellation, DetectorUnavailableError, Equipment, raise_if_cancelled
 from services.analyzer.detectors.code_gate import find_code_regions
 from services.analyzer.picture import Box, Picture, Pixels
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from zxingcpp import Barcode, BarcodeFormats
 
 ENGINE = "zxing-cpp"
-SEARCH_EDGE_PX = 1280
 THOROUGH_SEARCH_EDGE_PX = 2048
 # Smaller than this there is no room for a code and its quiet zone.
 MIN_EDGE_PX = 24
@@ -69,7 +69,6 @@ class CodeDetector:
 
     def __init__(self, *, thorough: bool = True) -> None:
         self._thorough = thorough
-        self._search_edge_px = THOROUGH_SEARCH_EDGE_PX if thorough else SEARCH_EDGE_PX
 
     @property
     def equipment(self) -> Equipment:
@@ -85,20 +84,22 @@ class CodeDetector:
         return {
             "engine": ENGINE if zxingcpp else "none",
             "formats": sorted({*EVERYWHERE, *STRIPES, *(SQUARES if self._thorough else ())}),
-            "search_edge_px": self._search_edge_px,
+            "search_edge_px": THOROUGH_SEARCH_EDGE_PX if self._thorough else PREVIEW_EDGE_PX,
         }
 
     def detect(self, picture: Picture, cancelled: Cancellation) -> Codes:
-        """Search ``picture.grey``, reduced by a whole factor to 1,280 pixels at most (thorough: 2,048).
+        """Search ``picture.preview``; if thorough ``picture.grey``, reduced to 2,048 pixels at most.
 
         Raises DetectorUnavailableError without zxing-cpp.
         """
         if zxingcpp is None:
             raise DetectorUnavailableError(self.name, self.equipment.missing)
-        grey = picture.grey
-        factor = -(-max(grey.shape) // self._search_edge_px)
+        grey = picture.preview
+        if self._thorough:
+            grey = _reduce(picture.grey, -(-max(picture.grey.shape) // THOROUGH_SEARCH_EDGE_PX))
+        factor = max(picture.width, picture.height) / max(grey.shape)
         found: list[Code] = []
-        for barcode, left, top, scale in _search(_reduce(grey, factor), self._thorough, cancelled):
+        for barcode, left, top, scale in _search(grey, self._thorough, cancelled):
             if len(found) == MAX_CODES:
                 break
             code = _place(barcode, picture, left, top, scale * factor)
@@ -151,7 +152,7 @@ def _reduce(grey: Pixels, factor: int) -> Pixels:
     return cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
 
 
-def _place(barcode: Barcode, picture: Picture, left: int, top: int, scale: int) -> Code | None:
+def _place(barcode: Barcode, picture: Picture, left: int, top: int, scale: float) -> Code | None:
     corners = barcode.position
     points = (corners.top_left, corners.top_right, corners.bottom_right, corners.bottom_left)
     across, down = [left + point.x for point in points], [top + point.y for point in points]

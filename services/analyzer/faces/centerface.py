@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.analyzer.detector import Cancellation, raise_if_cancelled
-from services.analyzer.picture import Picture
+from services.analyzer.picture import Picture, Pixels
 
 # Longer edge of the first look, by the longer edge of the picture: most photos show no face, and end here.
 FIRST_EDGE_PX = 320
@@ -29,10 +29,14 @@ THRESHOLD = 0.5
 # Faces as sure and as large (in pixels of the first look) as this need no second look.
 SURE = 0.65
 SURE_EDGE_PX = 24
-# The second look: a little finer to confirm what is large, much finer where something small may be.
+# The second look at a small picture, or where much is in doubt: the whole, a little or much finer.
 CONFIRMING_FACTOR = 1.5
 FINE_EDGE_PX = 960
 FINEST_EDGE_PX = 1280
+# Where little is in doubt in a large picture: only the surroundings of each hint, so many times its size.
+MAX_CLOSE_LOOKS = 4
+SURROUNDINGS = 6.0
+CLOSE_EDGE_PX = 320
 OVERLAP = 0.3
 STRIDE = 4
 
@@ -68,33 +72,52 @@ class CenterFace:
             "model": self._digest,
             "first_look": [FIRST_EDGE_PX, FIRST_EDGE_OF_LARGER_PX, SMALL_PICTURE_EDGE_PX],
             "second_look": [CONFIRMING_FACTOR, FINE_EDGE_PX, FINEST_EDGE_PX],
+            "close_looks": [MAX_CLOSE_LOOKS, SURROUNDINGS, CLOSE_EDGE_PX],
             "thresholds": [HINT, THRESHOLD, SURE, SURE_EDGE_PX],
             "overlap": OVERLAP,
         }
 
     def find(self, picture: Picture, cancelled: Cancellation = None) -> list[Candidate]:
         """Find faces, best score first: a coarse look, and a finer one where it leaves doubt."""
-        edge_px = max(picture.width, picture.height)
+        rgb = picture.rgb
+        edge_px, rgb_edge_px = max(picture.width, picture.height), max(rgb.shape[:2])
         look_px = FIRST_EDGE_PX if edge_px <= SMALL_PICTURE_EDGE_PX else FIRST_EDGE_OF_LARGER_PX
-        faces = self._scan(picture, look_px, HINT)
-        small = _smallest_edge(faces) < SURE_EDGE_PX * edge_px / look_px
-        if small or (faces[:, 4] < SURE).any():
+        faces = self._scan(rgb, look_px, HINT)
+        small = _edges(faces) < SURE_EDGE_PX * rgb_edge_px / look_px
+        doubtful = small | (faces[:, 4] < SURE)
+        if doubtful.any():
             raise_if_cancelled(cancelled)
-            faces = self._scan(picture, _second_look(edge_px, look_px, small=small), THRESHOLD)
-        return [_to_candidate(row) for row in faces]
+            if edge_px > SMALL_PICTURE_EDGE_PX and doubtful.sum() <= MAX_CLOSE_LOOKS:
+                closer = [self._look_closer(rgb, hint) for hint in faces[doubtful]]
+                faces = _suppress_overlaps(np.concatenate([*closer, faces[~doubtful]]))
+            else:
+                second_px = _second_look(edge_px, look_px, small=bool(small.any()))
+                faces = self._scan(rgb, second_px, THRESHOLD)
+        stretch = (picture.width / rgb.shape[1], picture.height / rgb.shape[0])
+        return [_to_candidate(row) for row in _scale(faces, stretch)]
 
-    def _scan(self, picture: Picture, edge_px: int, threshold: float) -> Floats:
-        """Rows of left, top, right, bottom, score and ten landmark numbers, in full-resolution pixels."""
-        height, width = picture.rgb.shape[:2]
+    def _look_closer(self, rgb: Pixels, hint: Floats) -> Floats:
+        """The faces around one hint."""
+        reach = SURROUNDINGS / 2 * float(_edges(hint[np.newaxis])[0])
+        x, y = float(hint[0] + hint[2]) / 2, float(hint[1] + hint[3]) / 2
+        left, top = max(0, round(x - reach)), max(0, round(y - reach))
+        crop = rgb[top : round(y + reach) + 1, left : round(x + reach) + 1]
+        if not crop.size:
+            return np.empty((0, 15), np.float32)
+        faces = self._scan(crop, CLOSE_EDGE_PX, THRESHOLD)
+        faces[:, [0, 2, *range(5, 15, 2)]] += left
+        faces[:, [1, 3, *range(6, 15, 2)]] += top
+        return faces
+
+    def _scan(self, rgb: Pixels, edge_px: int, threshold: float) -> Floats:
+        """Rows of left, top, right, bottom, score and ten landmark numbers, in pixels of ``rgb``."""
+        height, width = rgb.shape[:2]
         scale = min(1.0, edge_px / max(height, width))
         size = tuple(int(np.ceil(length * scale / 32)) * 32 for length in (width, height))
-        blob = cv2.resize(picture.rgb, size).astype(np.float32).transpose(2, 0, 1)[np.newaxis]
+        blob = cv2.resize(rgb, size).astype(np.float32).transpose(2, 0, 1)[np.newaxis]
         outputs = self._session.run(None, {self._input: np.ascontiguousarray(blob)})
         rows = _read_heat_map(*(output[0] for output in outputs), threshold=threshold)
-        stretch = np.array([picture.width / size[0], picture.height / size[1]], np.float32)
-        rows[:, :4] *= np.tile(stretch, 2)
-        rows[:, 5:] *= np.tile(stretch, 5)
-        return _suppress_overlaps(rows)
+        return _suppress_overlaps(_scale(rows, (width / size[0], height / size[1])))
 
 
 def _open_session(data: bytes) -> tuple[Any, str]:
@@ -153,11 +176,15 @@ def _second_look(edge_px: int, look_px: int, *, small: bool) -> int:
     return FINEST_EDGE_PX if edge_px > FINEST_EDGE_PX else FINE_EDGE_PX
 
 
-def _smallest_edge(rows: Floats) -> float:
-    """The shorter side of the smallest face, in full-resolution pixels; infinite if there is none."""
-    if not len(rows):
-        return float("inf")
-    return float(np.minimum(rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1]).min())
+def _edges(rows: Floats) -> Floats:
+    """The shorter side of each face."""
+    return np.asarray(np.minimum(rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1]), np.float32)
+
+
+def _scale(rows: Floats, stretch: tuple[float, float]) -> Floats:
+    """The rows in another unit; all but the score are x, y pairs."""
+    factors = np.array([*stretch * 2, 1.0, *stretch * 5], np.float32)
+    return rows * factors
 
 
 def _to_candidate(row: Floats) -> Candidate:

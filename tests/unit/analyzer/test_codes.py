@@ -13,6 +13,7 @@ import pytest
 import zxingcpp
 
 from services.analyzer.decode import DecodeLimits, Decoder
+from services.analyzer.decode.upright import shrink
 from services.analyzer.detector import AnalysisCancelledError, DetectorUnavailableError
 from services.analyzer.detectors import codes as codes_module
 from services.analyzer.detectors.code_gate import find_code_regions
@@ -76,7 +77,8 @@ def paste(picture: Picture, code: Grey, x: int, y: int, degrees: float = 0) -> P
     size = (picture.width, picture.height)
     top = cv2.warpAffine(code, matrix, size)
     mask = cv2.warpAffine(np.full_like(code, 255), matrix, size)
-    return replace(picture, grey=np.where(mask > 127, top, picture.grey).astype(np.uint8))
+    grey = np.where(mask > 127, top, picture.grey).astype(np.uint8)
+    return replace(picture, grey=grey, preview=shrink(grey))
 
 
 def bounds(code: Grey, degrees: float) -> tuple[int, int]:
@@ -182,6 +184,7 @@ def test_small_codes_in_a_large_photo_have_boxes_at_full_size(background: Callab
     qr, ean = write_code("QRCode", "in the corner", 5), write_code("EAN13", "4006381333931", 5)
     large = paste(replace(background("china.jpg"), grey=grey), qr, 3777, 2333)
     large = paste(large, ean, 1501, 903)
+    assert find(large, thorough=False) == (), "too small for the preview"
     first, second = find(large)
     assert (first.format, first.text) == ("EAN13", "4006381333931")
     assert (second.format, second.text) == ("QRCode", "in the corner")

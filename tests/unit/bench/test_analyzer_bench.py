@@ -8,7 +8,7 @@ import pytest
 from bench import photos
 from bench.analyzer import growth_per_1000
 from bench.analyzer_contest import Rates
-from bench.analyzer_service import OPTIONS
+from bench.analyzer_service import DEFAULT
 from bench.raw_calls import RawCalls
 from services.analyzer import convert
 from services.analyzer.analysis import Analyzer
@@ -44,8 +44,8 @@ def test_raw_calls_find_what_the_service_finds(analyzer: Analyzer, megapixels: i
         photos.add_sign(photos.enlarge(photo, megapixels * 1_000_000) if megapixels else photo)
     )
     chosen = [each.detector for each in convert.detector_infos(analyzer) if each.on_by_default]
-    found = RawCalls(chosen, OPTIONS.thumbnail_edge).look(data)
-    report = analyzer.analyze(data, convert.plan(OPTIONS))
+    found = RawCalls(chosen, DEFAULT.thumbnail_edge).look(data)
+    report = analyzer.analyze(data, convert.plan(DEFAULT))
 
     _, labels, centres = found["DETECTOR_COLORS"]
     order = np.argsort(-np.bincount(labels.ravel()), kind="stable")
