@@ -37,6 +37,7 @@ FINEST_EDGE_PX = 1280
 MAX_CLOSE_LOOKS = 4
 SURROUNDINGS = 6.0
 CLOSE_EDGE_PX = 320
+MAX_ENLARGEMENT = 2.0
 OVERLAP = 0.3
 STRIDE = 4
 
@@ -72,7 +73,7 @@ class CenterFace:
             "model": self._digest,
             "first_look": [FIRST_EDGE_PX, FIRST_EDGE_OF_LARGER_PX, SMALL_PICTURE_EDGE_PX],
             "second_look": [CONFIRMING_FACTOR, FINE_EDGE_PX, FINEST_EDGE_PX],
-            "close_looks": [MAX_CLOSE_LOOKS, SURROUNDINGS, CLOSE_EDGE_PX],
+            "close_looks": [MAX_CLOSE_LOOKS, SURROUNDINGS, CLOSE_EDGE_PX, MAX_ENLARGEMENT],
             "thresholds": [HINT, THRESHOLD, SURE, SURE_EDGE_PX],
             "overlap": OVERLAP,
         }
@@ -104,15 +105,18 @@ class CenterFace:
         crop = rgb[top : round(y + reach) + 1, left : round(x + reach) + 1]
         if not crop.size:
             return np.empty((0, 15), np.float32)
-        faces = self._scan(crop, CLOSE_EDGE_PX, THRESHOLD)
+        faces = self._scan(crop, CLOSE_EDGE_PX, THRESHOLD, MAX_ENLARGEMENT)
         faces[:, [0, 2, *range(5, 15, 2)]] += left
         faces[:, [1, 3, *range(6, 15, 2)]] += top
         return faces
 
-    def _scan(self, rgb: Pixels, edge_px: int, threshold: float) -> Floats:
-        """Rows of left, top, right, bottom, score and ten landmark numbers, in pixels of ``rgb``."""
+    def _scan(self, rgb: Pixels, edge_px: int, threshold: float, enlargement: float = 1.0) -> Floats:
+        """Rows of left, top, right, bottom, score and ten landmark numbers, in pixels of ``rgb``.
+
+        The picture is scaled so that its longer edge has ``edge_px``, at most by ``enlargement``.
+        """
         height, width = rgb.shape[:2]
-        scale = min(1.0, edge_px / max(height, width))
+        scale = min(enlargement, edge_px / max(height, width))
         size = tuple(int(np.ceil(length * scale / 32)) * 32 for length in (width, height))
         blob = cv2.resize(rgb, size).astype(np.float32).transpose(2, 0, 1)[np.newaxis]
         outputs = self._session.run(None, {self._input: np.ascontiguousarray(blob)})

@@ -26,8 +26,8 @@ def test_growth_is_the_slope_and_not_the_difference_of_the_ends() -> None:
 
 
 def test_ratios_are_of_the_medians_of_rounds() -> None:
-    rates = Rates(peer=[0.5], raw=[50, 10, 60], service=[45, 46, 2])
-    assert rates.over_peer == 90
+    rates = Rates(peer=[0.5], raw=[50, 10, 60], service=[45, 46, 2], as_the_peer=[55, 50, 60])
+    assert (rates.over_peer, rates.all_over_peer) == (110, 90)
     assert rates.over_raw == 0.9
 
 
