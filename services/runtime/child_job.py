@@ -10,6 +10,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -105,9 +106,8 @@ def _die_with(parent_fd: int) -> None:
 
 
 def _offer_to_the_oom_killer() -> None:
-    score = Path("/proc/self/oom_score_adj")
-    if score.exists():
-        score.write_text("1000")
+    with suppress(OSError):  # a wish: elsewhere there is no such file, and some containers lock it
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _limit_memory(memory_mb: int) -> None:

@@ -23,6 +23,7 @@ from services.analyzer.picture import Picture, Pixels
 FIRST_EDGE_PX = 320
 FIRST_EDGE_OF_LARGER_PX = 480
 SMALL_PICTURE_EDGE_PX = 640
+SQUARE_SHARE = 0.8
 # A hint of this score is worth a second look.
 HINT = 0.08
 THRESHOLD = 0.5
@@ -71,7 +72,7 @@ class CenterFace:
         return {
             "engine": self.name,
             "model": self._digest,
-            "first_look": [FIRST_EDGE_PX, FIRST_EDGE_OF_LARGER_PX, SMALL_PICTURE_EDGE_PX],
+            "first_look": [FIRST_EDGE_PX, FIRST_EDGE_OF_LARGER_PX, SMALL_PICTURE_EDGE_PX, SQUARE_SHARE],
             "second_look": [CONFIRMING_FACTOR, FINE_EDGE_PX, FINEST_EDGE_PX],
             "close_looks": [MAX_CLOSE_LOOKS, SURROUNDINGS, CLOSE_EDGE_PX, MAX_ENLARGEMENT],
             "thresholds": [HINT, THRESHOLD, SURE, SURE_EDGE_PX],
@@ -83,6 +84,8 @@ class CenterFace:
         rgb = picture.rgb
         edge_px, rgb_edge_px = max(picture.width, picture.height), max(rgb.shape[:2])
         look_px = FIRST_EDGE_PX if edge_px <= SMALL_PICTURE_EDGE_PX else FIRST_EDGE_OF_LARGER_PX
+        # What a look costs is its area: that of a square picture is cut to that of one at 3:2.
+        look_px = round(look_px * min(1.0, SQUARE_SHARE * rgb_edge_px / (rgb.shape[0] * rgb.shape[1]) ** 0.5))
         faces = self._scan(rgb, look_px, HINT)
         small = _edges(faces) < SURE_EDGE_PX * rgb_edge_px / look_px
         doubtful = small | (faces[:, 4] < SURE)
