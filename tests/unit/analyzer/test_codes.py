@@ -102,15 +102,22 @@ def assert_inside(box: Box, x: int, y: int, code: Grey, degrees: float) -> None:
     assert max(box.width / across, box.height / down) > 0.5
 
 
-@pytest.mark.parametrize("degrees", [0, 90, 180, 270, 4])
-@pytest.mark.parametrize("module_px", [3, 5, 9])
-@pytest.mark.parametrize(("kind", "text"), MATRIX.items())
+@pytest.mark.parametrize(
+    ("kind", "module_px", "degrees"),
+    [
+        (kind, module_px, degrees)
+        for kind in MATRIX
+        for module_px in (3, 5, 9)
+        for degrees in (0, 90, 180, 270, 4)
+        # zxing-cpp does not read a small rectangular Micro QR code that is turned.
+        if kind != "RMQRCode" or module_px == 9 or degrees % 180 == 0
+    ],
+)
 def test_matrix_codes_are_read_where_they_are(
-    background: Callable[[str], Picture], kind: str, text: str, module_px: int, degrees: int
+    background: Callable[[str], Picture], kind: str, module_px: int, degrees: int
 ) -> None:
+    text = MATRIX[kind]
     code = write_code(kind, text, module_px)
-    if kind == "RMQRCode" and module_px < 9 and degrees % 180:
-        pytest.skip("zxing-cpp does not read a small rectangular Micro QR code that is turned")
     (found,) = find(paste(background("flower.jpg"), code, 61, 83, degrees))
     assert (found.format, found.text) == (kind, text)
     assert_inside(found.box, 61, 83, code, degrees)
