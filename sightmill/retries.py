@@ -40,20 +40,23 @@ async def call(attempt: Callable[[float], Awaitable[T]], timeout_s: float, addre
     """The answer of ``attempt(seconds left)``, tried again on UNAVAILABLE while time is left.
 
     Raises:
-        SightmillError: the last failure.
+        SightmillError: the last failure; the one before, which says why, where the deadline cut the last off.
     """
     clock = asyncio.get_running_loop().time
     end = clock() + timeout_s
     failures = 0
+    why: SightmillError | None = None
     while True:
         try:
             return await attempt(max(0.001, end - clock()))
         except grpc.aio.AioRpcError as raised:
             error = from_rpc_error(raised, address)
+        if why and error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise why
         pause_s = delay_s(failures, error.retry_after_s)
         if error.code is not grpc.StatusCode.UNAVAILABLE or clock() + pause_s >= end:
             raise error
-        failures += 1
+        failures, why = failures + 1, error
         await asyncio.sleep(pause_s)
 
 
