@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 
+from services.analyzer.decode import average_down
 from services.analyzer.picture import Box, Picture, Pixels
 
 BOX_COLOUR = (0, 255, 0)
@@ -50,8 +51,7 @@ def _shrink(rgb: Pixels, size: tuple[int, int]) -> Pixels:
     """Average down by a whole factor, then interpolate the rest: a fifth of the time of one exact average."""
     factor = min(rgb.shape[1] // size[0], rgb.shape[0] // size[1])
     if factor >= 2:
-        whole = (rgb.shape[1] // factor, rgb.shape[0] // factor)
-        rgb = cv2.resize(rgb[: whole[1] * factor, : whole[0] * factor], whole, interpolation=cv2.INTER_AREA)
+        rgb = average_down(rgb, factor)
     return cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR)
 
 

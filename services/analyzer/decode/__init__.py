@@ -3,7 +3,7 @@
 from services.analyzer.decode.decoder import Decoder, open_decode_children
 from services.analyzer.decode.limits import DecodeLimits
 from services.analyzer.decode.raster import FORMATS, QUARTER_ABOVE_EDGE_PX, REDUCE_ABOVE_PIXELS
-from services.analyzer.decode.upright import PREVIEW_EDGE_PX, halve
+from services.analyzer.decode.upright import PREVIEW_EDGE_PX, average_down, halve
 
 __all__ = [
     "FORMATS",
@@ -12,6 +12,7 @@ __all__ = [
     "REDUCE_ABOVE_PIXELS",
     "DecodeLimits",
     "Decoder",
+    "average_down",
     "halve",
     "open_decode_children",
 ]

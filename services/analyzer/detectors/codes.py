@@ -10,9 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import cv2
-
-from services.analyzer.decode import PREVIEW_EDGE_PX
+from services.analyzer.decode import PREVIEW_EDGE_PX, average_down
 from services.analyzer.detector import Cancellation, DetectorUnavailableError, Equipment, raise_if_cancelled
 from services.analyzer.detectors.code_gate import find_code_regions
 from services.analyzer.picture import Box, Picture, Pixels
@@ -96,7 +94,7 @@ class CodeDetector:
             raise DetectorUnavailableError(self.name, self.equipment.missing)
         grey = picture.preview
         if self._thorough:
-            grey = _reduce(picture.grey, -(-max(picture.grey.shape) // THOROUGH_SEARCH_EDGE_PX))
+            grey = average_down(picture.grey, -(-max(picture.grey.shape) // THOROUGH_SEARCH_EDGE_PX))
         factor = max(picture.width, picture.height) / max(grey.shape)
         found: list[Code] = []
         for barcode, left, top, scale in _search(grey, self._thorough, cancelled):
@@ -125,7 +123,7 @@ def _search(grey: Pixels, thorough: bool, cancelled: Cancellation) -> Iterator[t
             part = grey[rows, columns]
             for barcode in _read(part, formats, turned=turned, pyramid=False):
                 yield barcode, columns.start or 0, rows.start or 0, scale
-        grey, scale = _reduce(grey, 2), scale * 2
+        grey, scale = average_down(grey, 2), scale * 2
 
 
 def _read(
@@ -142,14 +140,6 @@ def _read(
 
 def _choose(names: tuple[str, ...]) -> BarcodeFormats:
     return zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat[name] for name in names])
-
-
-def _reduce(grey: Pixels, factor: int) -> Pixels:
-    if factor == 1:
-        return grey
-    size = (max(1, grey.shape[1] // factor), max(1, grey.shape[0] // factor))
-    whole = grey[: size[1] * factor, : size[0] * factor]
-    return cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
 
 
 def _place(barcode: Barcode, picture: Picture, left: int, top: int, scale: float) -> Code | None:
