@@ -289,4 +289,6 @@ async def test_a_catalog_that_refuses_gets_the_image_again(
     ingest.rooms.catalog.failures.append(errors.DataLossError(Reason.DATA_DAMAGED, "Damaged."))
     image = ingest.rooms.catalog.add(state=Image.PENDING, sha256="ab" * 32, blob_key="sha256/ab/ab/x")
     await queue.publish(UPLOADS, request_for(image.name), timeout_s=5)
+    # Before anybody else asks the catalog: the refusal is for the worker.
+    await until(lambda: not ingest.rooms.catalog.failures, "the worker was refused")
     assert (await ingest.final(image.name)).state == Image.PROCESSED
