@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeAlias, TypeVar
+from typing import TypeAlias
 
 import grpc
 from google.protobuf import duration_pb2
 
 from sightmill import retries
-from sightmill.channel import open_channel
+from sightmill.catalog_calls import CatalogCalls
+from sightmill.connection import DEFAULT_ADDRESS, ImageName, image_name
 from sightmill.errors import from_rpc_error
 from sightmill.files import replacing
-from sightmill.paging import pages
+from sightmill.people_calls import PeopleCalls
 from sightmill.photo import Photo, as_photo
 from sightmill.upload import UploadProgress, UploadResult, UploadRun, UploadSettings
-from sightmill.v1 import analyzer_pb2, catalog_pb2, catalog_pb2_grpc, ingest_pb2, ingest_pb2_grpc
+from sightmill.v1 import analyzer_pb2, catalog_pb2, ingest_pb2
 
-DEFAULT_ADDRESS = "127.0.0.1:8080"
+__all__ = ["DEFAULT_ADDRESS", "Client", "ImageName", "Source", "image_name", "is_final"]
+
 # A wait is cut into pieces so that proxies never see a call that is silent for long.
 WAIT_PIECE_S = 20.0
 _FINAL = {catalog_pb2.Image.PROCESSED, catalog_pb2.Image.FAILED, catalog_pb2.Image.STORED}
 
-ImageName: TypeAlias = str | int | catalog_pb2.Image
 Source: TypeAlias = Photo | Path | str | bytes
-Asked = TypeVar("Asked")
-Answered = TypeVar("Answered")
 
 
-class Client:
+class Client(CatalogCalls, PeopleCalls):
     """An asynchronous connection to Sightmill, through its edge or straight to a service.
 
     Used as a context manager. ``timeout_s`` bounds every call, retries included; for an upload it bounds
@@ -40,36 +38,6 @@ class Client:
     ``credentials`` turns TLS on; ``headers`` go with every call, for example an API key. An image is named
     by its name, its number or an ``Image``. Every method raises ``SightmillError``.
     """
-
-    def __init__(
-        self,
-        address: str = DEFAULT_ADDRESS,
-        timeout_s: float = 30,
-        *,
-        credentials: grpc.ChannelCredentials | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.address = address
-        self._timeout_s = timeout_s
-        self._credentials = credentials
-        self._headers = tuple((key.lower(), value) for key, value in (headers or {}).items())
-        self._channel: grpc.aio.Channel | None = None
-
-    async def __aenter__(self) -> Self:
-        self._channel = open_channel(self.address, self._credentials)
-        self._ingest: ingest_pb2_grpc.IngestServiceAsyncStub = ingest_pb2_grpc.IngestServiceStub(
-            self._channel
-        )
-        self._catalog: catalog_pb2_grpc.CatalogServiceAsyncStub = catalog_pb2_grpc.CatalogServiceStub(
-            self._channel
-        )
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._channel is not None:
-            await self._channel.close()
 
     async def upload(
         self,
@@ -102,43 +70,6 @@ class Client:
         """Uploads one image and returns it, stored and queued."""
         async with aclosing(self.upload([photo], labels=labels, options=options)) as results:
             return (await anext(results)).unwrap()
-
-    async def get_image(self, image: ImageName) -> catalog_pb2.Image:
-        """An image with insights and caption, as far as they are known."""
-        request = catalog_pb2.GetImageRequest(name=image_name(image))
-        answer = await self._call(self._catalog.GetImage, request)
-        return answer.image
-
-    async def list_images(
-        self,
-        *,
-        filter: str = "",  # noqa: A002  the name that the contract gives it
-        order_by: str = "",
-        view: catalog_pb2.ImageView.ValueType = catalog_pb2.IMAGE_VIEW_BASIC,
-        query: catalog_pb2.ImageQuery | None = None,
-        page_size: int = 0,
-        show_deleted: bool = False,
-    ) -> AsyncIterator[catalog_pb2.Image]:
-        """All images of a query, newest first unless ``order_by`` says otherwise.
-
-        Pages are fetched as they are needed.
-        """
-
-        async def fetch(token: str) -> tuple[Sequence[catalog_pb2.Image], str]:
-            request = catalog_pb2.ListImagesRequest(
-                page_size=page_size,
-                page_token=token,
-                filter=filter,
-                order_by=order_by,
-                view=view,
-                query=query,
-                show_deleted=show_deleted,
-            )
-            answer = await self._call(self._catalog.ListImages, request)
-            return answer.images, answer.next_page_token
-
-        async for image in pages(fetch):
-            yield image
 
     async def wait(self, image: ImageName, timeout_s: float = 120) -> catalog_pb2.Image:
         """The image once its state is final: PROCESSED, FAILED or STORED.
@@ -228,26 +159,6 @@ class Client:
 
         return await retries.call(attempt, self._timeout_s, self.address)
 
-    async def delete_image(
-        self, image: ImageName, *, force: bool = False, allow_missing: bool = False
-    ) -> None:
-        """Deletes an image; for good at once with ``force``, else restorable for the retention time.
-
-        Only with ``allow_missing`` is the call repeated: the second time the image may be gone.
-        """
-        request = catalog_pb2.DeleteImageRequest(
-            name=image_name(image), force=force, allow_missing=allow_missing
-        )
-        if allow_missing:
-            await self._call(self._catalog.DeleteImage, request)
-            return
-        call = self._catalog.DeleteImage(request, timeout=self._timeout_s, metadata=self._headers)
-        await retries.call_once(call, self.address)
-
-    async def stats(self) -> catalog_pb2.GetStatsResponse:
-        """Counts of images, bytes and analyses."""
-        return await self._call(self._catalog.GetStats, catalog_pb2.GetStatsRequest())
-
     async def _chunks(
         self, image: ImageName, rendition: analyzer_pb2.RenditionKind.ValueType, timeout_s: float
     ) -> AsyncIterator[bytes]:
@@ -258,24 +169,6 @@ class Client:
                 yield body.data
         finally:
             call.cancel()
-
-    async def _call(
-        self,
-        method: grpc.aio.UnaryUnaryMultiCallable[Asked, Answered],
-        request: Asked,
-        timeout_s: float | None = None,
-    ) -> Answered:
-        async def attempt(left_s: float) -> Answered:
-            return await method(request, timeout=left_s, metadata=self._headers)
-
-        return await retries.call(attempt, self._timeout_s if timeout_s is None else timeout_s, self.address)
-
-
-def image_name(image: ImageName) -> str:
-    """The name of an image given by name, by number or as a message."""
-    if isinstance(image, catalog_pb2.Image):
-        return image.name
-    return f"images/{image}" if isinstance(image, int) else image
 
 
 def is_final(image: catalog_pb2.Image) -> bool:

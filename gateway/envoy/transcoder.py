@@ -26,6 +26,8 @@ def build_transcoder(contract: Contract, max_json_bytes: int, framing: str | Non
         services=list(contract.services),
         convert_grpc_status=True,
         case_insensitive_enum_parsing=True,
+        # As browsers and most clients write a space.
+        query_param_unescape_plus=True,
         print_options=print_options,
         request_validation_options={
             "reject_unknown_method": True,

@@ -2,27 +2,72 @@
 
 from __future__ import annotations
 
-from services.catalog.servicer import register_servicers
+import sys
+
+from services.catalog.export.exports import ExportLimits, Exports
+from services.catalog.looks.duplicate_pairs import DuplicatePairs
+from services.catalog.looks.duplicates import DuplicateSweep
+from services.catalog.looks.look_index import LookIndex
+from services.catalog.looks.similar_answers import LookAnswers
+from services.catalog.people.clusters import PeopleKeeper
+from services.catalog.people.servicer import PeopleServicer
+from services.catalog.retention import Retention
+from services.catalog.servicer import Answers, register_servicers
 from services.catalog.settings import CatalogSettings
-from services.catalog.sqlite_store import open_sqlite_store
+from services.catalog.stores import Stores, open_mongo_stores, open_sqlite_stores
 from services.runtime.errors import ServiceError
 from services.runtime.process import App, run, service_parser
 
+# Threads that read, write and export share one interpreter with the event loop. Python's own 5 ms would let
+# one of them hold all others up for as long as a page takes.
+_SWITCH_INTERVAL_S = 0.0005
+
 
 async def start(app: App[CatalogSettings]) -> str:
-    """Opens the store and registers the servicers."""
+    """Opens the stores, starts the background work and registers the servicers."""
     settings = app.settings
-    try:
-        store = await app.enter(open_sqlite_store(settings.sqlite))
-    except ServiceError as refusal:
-        raise SystemExit(f"catalog: {refusal.reason_name}: {refusal.message}") from None
-    app.health.add_check("store", store.ping)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    stores = await _open_stores(app)
+    app.health.add_check("store", stores.catalog.ping)
+    answers = _start_look_work(app, stores)
+    exports = Exports(
+        stores.catalog,
+        ExportLimits(settings.data_dir.resolve() / "catalog" / "exports", settings.catalog_max_exports),
+    )
+    if settings.catalog_place_faces:
+        app.background("people", PeopleKeeper(stores.people).run)
+    retention = Retention(stores.catalog, settings.catalog_retention_s, settings.catalog_purge_interval_s)
+    app.background("retention", retention.run)
     app.serve(
-        lambda server: register_servicers(server, store, settings.catalog_stream_window, app.stopping),
+        lambda server: register_servicers(
+            server,
+            stores.catalog,
+            settings.catalog_stream_window,
+            app.stopping,
+            Answers(answers.list_similar, answers.list_duplicates, exports.stream),
+            PeopleServicer(stores.people),
+        ),
         "sightmill.v1.CatalogService",
         "sightmill.v1.PeopleService",
     )
     return settings.catalog_listen
+
+
+async def _open_stores(app: App[CatalogSettings]) -> Stores:
+    mongo = app.settings.mongo
+    try:
+        return await app.enter(open_mongo_stores(mongo) if mongo else open_sqlite_stores(app.settings.sqlite))
+    except ServiceError as refusal:
+        raise SystemExit(f"catalog: {refusal.reason_name}: {refusal.message}") from None
+
+
+def _start_look_work(app: App[CatalogSettings], stores: Stores) -> LookAnswers:
+    index = LookIndex(stores.looks)
+    pairs = DuplicatePairs(stores.looks, index)
+    app.background("looks", index.follow)
+    if app.settings.catalog_compare_looks:
+        app.background("duplicates", DuplicateSweep(stores.looks, index, pairs).run)
+    return LookAnswers(stores.catalog, stores.looks, index, pairs)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.catalog.conditions import TermField
 from services.catalog.model import AnalysisRecord, CatalogStats, ImageRecord, StartedImage
 from services.catalog.names import image_name
+from services.catalog.requests.contract_values import value_name
 from services.runtime.errors import DataLossError, Reason
 from sightmill.v1 import catalog_pb2, common_pb2
+
+M = TypeVar("M", bound=Message)
 
 
 def image_message(record: ImageRecord) -> catalog_pb2.Image:
@@ -43,13 +48,15 @@ def image_message(record: ImageRecord) -> catalog_pb2.Image:
     if record.delete_time_us is not None:
         _set_time(message.delete_time, record.delete_time_us)
     if record.error:
-        _read_into(message.error, record.error)
+        read_into(message.error, record.error)
     if image.process_options:
-        _read_into(message.process_options, image.process_options)
+        read_into(message.process_options, image.process_options)
+    if record.corrections:
+        read_into(message.corrections, record.corrections)
     if record.insights is not None:
-        _read_into(message.insights, record.insights)
+        read_into(message.insights, record.insights)
     if record.caption is not None:
-        _read_into(message.caption, record.caption)
+        read_into(message.caption, record.caption)
     return message
 
 
@@ -64,7 +71,7 @@ def analysis_message(record: AnalysisRecord) -> catalog_pb2.Analysis:
     _set_time(message.create_time, record.create_time_us)
     if record.elapsed_us:
         message.elapsed.FromMicroseconds(record.elapsed_us)
-    _read_into(message.insights if record.analyzer == "insights" else message.caption, record.result)
+    read_into(message.insights if record.analyzer == "insights" else message.caption, record.result)
     return message
 
 
@@ -82,27 +89,23 @@ def stats_message(stats: CatalogStats) -> catalog_pb2.GetStatsResponse:
         image_count=stats.image_count,
         blob_count=stats.blob_count,
         blob_bytes=stats.blob_bytes,
-        states=_counts({state.name: count for state, count in stats.states.items()}),
-        formats=_counts(
-            {
-                common_pb2.ImageFormat.Name(common_pb2.ImageFormat.ValueType(number)): count
-                for number, count in stats.formats.items()
-            }
-        ),
+        states=count_messages("state", ((str(int(state)), n) for state, n in stats.states.items())),
+        formats=count_messages("format", ((str(number), n) for number, n in stats.formats.items())),
         analysis_count=stats.analysis_count,
         store=stats.store,
     )
 
 
-def _counts(counts: Mapping[str, int]) -> list[common_pb2.Count]:
-    return [common_pb2.Count(value=value, count=count) for value, count in counts.items()]
+def count_messages(field: TermField, counts: Iterable[tuple[str, int]]) -> list[common_pb2.Count]:
+    """Values of a field and how many images have each, by the names that the values have in the contract."""
+    return [common_pb2.Count(value=value_name(field, value), count=count) for value, count in counts]
 
 
-def _set_time(message: Timestamp, time_us: int) -> None:
-    message.FromMicroseconds(time_us)
+def read_into(message: M, stored: bytes) -> M:
+    """Fills a message and returns it.
 
-
-def _read_into(message: Message, stored: bytes) -> None:
+    Raises ``DataLossError(DATA_DAMAGED)`` when stored bytes are not what they were.
+    """
     try:
         message.ParseFromString(stored)
     except DecodeError as fault:
@@ -111,3 +114,8 @@ def _read_into(message: Message, stored: bytes) -> None:
         ) from fault
     # An empty result is a result, too: nothing was found.
     message.SetInParent()
+    return message
+
+
+def _set_time(message: Timestamp, time_us: int) -> None:
+    message.FromMicroseconds(time_us)

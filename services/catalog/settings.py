@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field, SecretStr
 
-from services.catalog.sqlite_store import SqliteOptions
+from services.catalog.mongo.database import MongoOptions
+from services.catalog.sqlite.database import SqliteOptions
 from services.runtime.settings import Address, RuntimeSettings, Seconds
 
 
@@ -30,6 +32,43 @@ class CatalogSettings(RuntimeSettings):
     catalog_stream_window: int = Field(
         256, ge=1, le=10_000, description="items of one WriteAnalyses stream in hand"
     )
+
+    catalog_mongodb_url: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=AliasChoices(
+            "SIGHTMILL_CATALOG_MONGODB_URL", "SIGHTMILL_MONGODB_URL", "MONGODB_URL"
+        ),
+        description="MongoDB replica set or sharded cluster in place of SQLite",
+    )
+    catalog_mongodb_database: str = Field("sightmill", pattern=r"^[A-Za-z0-9_-]{1,38}$")
+    catalog_mongodb_driver: Literal["motor", "pymongo"] = Field(
+        "motor", description="motor, or PyMongo's own asynchronous client, its successor"
+    )
+    catalog_mongodb_timeout_s: Seconds = Field(10.0, description="longest time that one call may take")
+    catalog_retention_s: float = Field(
+        30 * 86_400.0, gt=0, description="time that deleted images can be taken back before they go for good"
+    )
+    catalog_purge_interval_s: Seconds = Field(60.0, description="time between two looks for such images")
+    catalog_compare_looks: bool = Field(
+        True,
+        description="whether to look for near duplicates in the background; 3 to 4 ms an image at a million",
+    )
+    catalog_place_faces: bool = Field(
+        True, description="whether to sort faces with descriptors to people in the background"
+    )
+    catalog_max_exports: int = Field(4, ge=1, le=100, description="exports at a time")
+
+    @property
+    def mongo(self) -> MongoOptions | None:
+        """The options of MongoDB; None for the embedded store."""
+        if not (url := self.catalog_mongodb_url.get_secret_value()):
+            return None
+        return MongoOptions(
+            url=url,
+            database=self.catalog_mongodb_database,
+            driver=self.catalog_mongodb_driver,
+            timeout_s=self.catalog_mongodb_timeout_s,
+        )
 
     @property
     def sqlite(self) -> SqliteOptions:

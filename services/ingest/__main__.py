@@ -10,19 +10,22 @@ from prometheus_client import Gauge
 
 from services.ingest.admission import Admission
 from services.ingest.analyzing import Analyzing
+from services.ingest.collector import Collector
 from services.ingest.describing import Describing
 from services.ingest.guard import Limits, open_guard_children, prepare
 from services.ingest.intake import Intake
 from services.ingest.notices import Notices
 from services.ingest.patience import Patience
 from services.ingest.pipeline import Pipeline
-from services.ingest.readiness import ServiceCheck, UploadLane
+from services.ingest.readiness import ServiceCheck, WorkLanes
+from services.ingest.reanalysis import Reanalysis
 from services.ingest.reconciler import Reconciler
 from services.ingest.recording import Recording
 from services.ingest.renditions import Renditions
 from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.spool import Spool
+from services.ingest.versions import CachedVersion, ask_analyzer, ask_captioner
 from services.ingest.watching import Watching
 from services.ingest.worker import Worker, build_worker_metrics
 from services.runtime.blobs.port import Blobs
@@ -71,13 +74,13 @@ async def start(app: App[IngestSettings]) -> str:
     return settings.ingest_worker_listen if settings.ingest_role == "worker" else settings.ingest_listen
 
 
-async def _meet_neighbours(app: App[IngestSettings]) -> tuple[UploadLane, Neighbours]:
+async def _meet_neighbours(app: App[IngestSettings]) -> tuple[WorkLanes, Neighbours]:
     settings = app.settings
     blobs = attach_blobs(app)
     queue = attach_queue(app)
     catalog = await app.channel(settings.catalog_address)
     analyzer = await app.channel(settings.analyzer_address)
-    lane = UploadLane(queue)
+    lane = WorkLanes(queue)
     app.health.add_check("queue", lane.check)
     app.health.add_check("catalog", ServiceCheck("catalog", catalog).check)
     analyzer_stub = analyzer_pb2_grpc.AnalyzerServiceStub(analyzer)
@@ -106,6 +109,7 @@ async def _serve_api(app: App[IngestSettings], neighbours: Neighbours) -> None:
     children = open_guard_children(limits, threads, app.metrics.registry)
     app.stack.callback(children.close)
     notices = Notices(neighbours.queue, settings.ingest_max_watchers)
+    captioner = captioner_pb2_grpc.CaptionerServiceStub(await app.channel(settings.captioner_address))
     intake = Intake(
         catalog=neighbours.catalog,
         blobs=neighbours.blobs,
@@ -130,6 +134,14 @@ async def _serve_api(app: App[IngestSettings], neighbours: Neighbours) -> None:
         renditions=neighbours.renditions,
         blobs=neighbours.blobs,
         catalog=neighbours.catalog,
+        reanalysis=Reanalysis(
+            neighbours.catalog,
+            neighbours.queue,
+            {
+                "insights": CachedVersion(lambda: ask_analyzer(neighbours.analyzer)),
+                "caption": CachedVersion(lambda: ask_captioner(captioner)),
+            },
+        ),
     )
     app.serve(
         lambda server: ingest_pb2_grpc.add_IngestServiceServicer_to_server(servicer, server),
@@ -147,7 +159,7 @@ async def _serve_api(app: App[IngestSettings], neighbours: Neighbours) -> None:
     app.background("notices", notices.listen)
 
 
-async def _run_worker(app: App[IngestSettings], lane: UploadLane, neighbours: Neighbours) -> None:
+async def _run_worker(app: App[IngestSettings], lane: WorkLanes, neighbours: Neighbours) -> None:
     settings = app.settings
     captioner = await app.channel(settings.captioner_address)
     patience = Patience()
@@ -166,6 +178,14 @@ async def _run_worker(app: App[IngestSettings], lane: UploadLane, neighbours: Ne
         settings.ingest_reconcile_interval_s,
         settings.ingest_reconcile_after_s,
     )
+    collector = Collector(
+        neighbours.catalog,
+        neighbours.blobs,
+        settings.ingest_collect_interval_s,
+        settings.ingest_collect_after_s,
+        settings.ingest_stray_interval_s,
+    )
+    app.background("collector", collector.run)
     app.background("worker", worker.run)
     app.background("reconciler", reconciler.run)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.ingest.keyed_stream import KeyedStream, item_key
 from services.ingest.patience import Patience
 from services.ingest.renditions import THUMBNAIL_EDGE, Renditions
-from services.ingest.versions import CachedVersion, Version, now
+from services.ingest.versions import CachedVersion, ask_analyzer, now
 from services.runtime import statuses
 from sightmill.v1 import analyzer_pb2, analyzer_pb2_grpc, catalog_pb2, common_pb2
 
@@ -24,13 +24,12 @@ class Analyzing:
         patience: Patience,
         timeout_s: float,
     ) -> None:
-        self._analyzer = analyzer
         self._renditions = renditions
         self._patience = patience
         self._timeout_s = timeout_s
         self._stream: KeyedStream[analyzer_pb2.AnalyzeImagesRequest, analyzer_pb2.AnalyzeImagesResponse]
         self._stream = KeyedStream(analyzer.AnalyzeImages)
-        self._version = CachedVersion(self._ask_version)
+        self._version = CachedVersion(lambda: ask_analyzer(analyzer))
 
     async def insights(self, started: catalog_pb2.StartedImage) -> catalog_pb2.Analysis:
         """The insights of an image. Raises ServiceError when it cannot be analysed."""
@@ -79,7 +78,3 @@ class Analyzing:
         if answer.HasField("error"):
             raise statuses.from_status(answer.error)
         return answer.analysis
-
-    async def _ask_version(self) -> Version:
-        info = await self._analyzer.GetAnalyzerInfo(analyzer_pb2.GetAnalyzerInfoRequest(), timeout=GRACE_S)
-        return info.analyzer_version, info.settings_digest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.ingest.keyed_stream import KeyedStream, item_key
 from services.ingest.patience import Patience
-from services.ingest.versions import CachedVersion, Version, now
+from services.ingest.versions import CachedVersion, ask_captioner, now
 from services.runtime import statuses
 from sightmill.v1 import analyzer_pb2, captioner_pb2, captioner_pb2_grpc, catalog_pb2, common_pb2
 
@@ -19,12 +19,11 @@ class Describing:
     def __init__(
         self, captioner: captioner_pb2_grpc.CaptionerServiceAsyncStub, patience: Patience, timeout_s: float
     ) -> None:
-        self._captioner = captioner
         self._patience = patience
         self._timeout_s = timeout_s
         self._stream: KeyedStream[captioner_pb2.CaptionImagesRequest, captioner_pb2.CaptionImagesResponse]
         self._stream = KeyedStream(captioner.CaptionImages)
-        self._version = CachedVersion(self._ask_version)
+        self._version = CachedVersion(lambda: ask_captioner(captioner))
 
     async def caption(
         self, started: catalog_pb2.StartedImage, insights: analyzer_pb2.Insights
@@ -73,7 +72,3 @@ class Describing:
         if answer.HasField("error"):
             raise statuses.from_status(answer.error)
         return answer.caption
-
-    async def _ask_version(self) -> Version:
-        chain = await self._captioner.ListProviders(captioner_pb2.ListProvidersRequest(), timeout=GRACE_S)
-        return chain.prompt_version, chain.settings_digest

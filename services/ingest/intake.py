@@ -17,6 +17,7 @@ import grpc
 from services.ingest.guard import Inspection, Limits, decode_timeout, decoders_busy, inspect
 from services.ingest.header import Header
 from services.ingest.spool import Spool
+from services.runtime import statuses
 from services.runtime.blobs.keys import blob_key
 from services.runtime.blobs.port import Blobs
 from services.runtime.child_processes import ChildProcesses
@@ -32,6 +33,7 @@ from services.runtime.queue.port import Lane, Message, WorkQueue
 from sightmill.v1 import catalog_pb2, catalog_pb2_grpc, common_pb2
 
 # A worker that dies is noticed after ack_wait_s; one that lives sends heartbeats three times as often.
+_COLLECTING_S = 0.1
 UPLOADS = Lane(class_="int", name="uploads", weight=10, max_in_flight=1_000, ack_wait_s=15.0)
 
 
@@ -69,7 +71,7 @@ class Intake:
         key = blob_key(spool.sha256)
         async with asyncio.timeout(self.store_timeout_s):
             await self.blobs.put(key, data)
-            created = await self._catalogue(header, spool, key, inspection)
+            created = await self._catalogue(data, self._create_request(header, spool, key, inspection))
             if created.image.state == catalog_pb2.Image.PENDING:
                 await self._enqueue(created)
         return created.image
@@ -95,9 +97,9 @@ class Intake:
             given_up.set()
             inspecting.cancel()
 
-    async def _catalogue(
+    def _create_request(
         self, header: Header, spool: Spool, key: str, inspection: Inspection
-    ) -> catalog_pb2.CreateImageResponse:
+    ) -> catalog_pb2.CreateImageRequest:
         stored_only = header.options.skip_analysis
         image = catalog_pb2.Image(
             state=catalog_pb2.Image.STORED if stored_only else catalog_pb2.Image.PENDING,
@@ -113,8 +115,24 @@ class Intake:
             process_options=header.options,
             color_mode=inspection.color_mode,
         )
-        request = catalog_pb2.CreateImageRequest(image=image, request_id=header.request_id)
-        return await self.catalog.CreateImage(request, timeout=self.store_timeout_s)
+        return catalog_pb2.CreateImageRequest(image=image, request_id=header.request_id)
+
+    async def _catalogue(
+        self, data: bytes, request: catalog_pb2.CreateImageRequest
+    ) -> catalog_pb2.CreateImageResponse:
+        """Records the image; stores the bytes again where they were collected as garbage just now."""
+        while True:
+            try:
+                return await self.catalog.CreateImage(request, timeout=self.store_timeout_s)
+            except grpc.aio.AioRpcError as fault:
+                error = statuses.from_rpc_error(fault)
+            if error.reason == Reason.BLOB_BEING_COLLECTED:
+                await asyncio.sleep(error.retry_after_s or _COLLECTING_S)
+            elif error.reason == Reason.BLOB_COLLECTED:
+                await self.blobs.put(request.image.blob_key, data, overwrite=True)
+                request.blob_generation = int(error.metadata["generation"])
+            else:
+                raise error
 
     async def _enqueue(self, created: catalog_pb2.CreateImageResponse) -> None:
         name = created.image.name

@@ -6,6 +6,7 @@ Every step is idempotent by the image's digest, so a message may come twice and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 from google.rpc import status_pb2
@@ -19,6 +20,8 @@ from services.runtime.context import current_request_id
 from services.runtime.errors import FailedPreconditionError, NotFoundError, Reason, ServiceError
 from sightmill.v1 import catalog_pb2
 
+Again = Literal["stale", "force"]
+
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
@@ -28,15 +31,20 @@ class Pipeline:
     describing: Describing
     recording: Recording
 
-    async def process(self, name: str) -> bool:
+    async def process(self, name: str, again: Again | None = None) -> bool:
         """Brings one image to its final state; False when it was there already, or was deleted.
+
+        ``again`` works on an image in a final state, too: "stale" makes only what is not of today, "force"
+        makes all anew. An image whose results cannot be renewed keeps those that it has.
 
         Waits as long as a service is away. Raises ServiceError when the catalog itself refuses: then the
         message must come again.
         """
         started = await self.recording.start(name)
-        if started is None or started.image.state in FINAL:
+        if started is None or (started.image.state in FINAL and not again):
             return False
+        if again == "force":
+            started.ClearField("analyses")
         try:
             insights = await self.analyzing.insights(started)
         except ServiceError as error:

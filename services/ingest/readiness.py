@@ -8,14 +8,15 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.ingest.intake import UPLOADS
+from services.ingest.reanalysis import REANALYSES
 from services.runtime.errors import Reason, UnavailableError
 from services.runtime.queue.port import WorkQueue
 
 PING_S = 1.5
 
 
-class UploadLane:
-    """The lane of uploads: opened as soon as the queue answers, watched afterwards."""
+class WorkLanes:
+    """The lanes of ingest's work: opened as soon as the queue answers, watched afterwards."""
 
     def __init__(self, queue: WorkQueue) -> None:
         self._queue = queue
@@ -25,7 +26,8 @@ class UploadLane:
         """Raises UnavailableError while the queue does not answer."""
         await self._queue.ping(PING_S)
         if not self.opened.is_set():
-            await self._queue.open_lane(UPLOADS, PING_S)
+            for lane in (UPLOADS, REANALYSES):
+                await self._queue.open_lane(lane, PING_S)
             self.opened.set()
 
 

@@ -11,13 +11,10 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
-import grpc
-import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.ingest.intake import UPLOADS, work_message
-from services.runtime import statuses
-from services.runtime.errors import ServiceError
+from services.ingest.rounds import attempted, waited
 from services.runtime.queue.port import WorkQueue
 from sightmill.v1 import catalog_pb2, catalog_pb2_grpc, common_pb2
 
@@ -44,16 +41,8 @@ class Reconciler:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Works until ``stopping``."""
-        log = structlog.get_logger("reconciler")
-        while not await _waited(stopping, self._interval_s):
-            try:
-                count = await self.reconcile()
-            except (ServiceError, grpc.aio.AioRpcError, TimeoutError) as fault:
-                error = statuses.translate(fault)
-                log.warning("not now", reason=error.reason_name if error else "unknown")
-            else:
-                if count:
-                    log.info("queued again", images=count)
+        while not await waited(stopping, self._interval_s):
+            await attempted("reconciler", "queued again", self.reconcile())
 
     async def reconcile(self) -> int:
         """One round; returns how many images were queued again."""
@@ -72,14 +61,12 @@ class Reconciler:
         before.FromDatetime(datetime.now(UTC) - timedelta(seconds=self._after_s))
         query = catalog_pb2.ImageQuery(states=_UNFINISHED, create_time=common_pb2.TimeRange(end_time=before))
         request = catalog_pb2.ListImagesRequest(page_size=MOST_AT_ONCE, order_by="create_time", query=query)
-        answer = await self._catalog.ListImages(request, timeout=CALL_TIMEOUT_S)
-        return [image.name for image in answer.images]
-
-
-async def _waited(stopping: asyncio.Event, seconds: float) -> bool:
-    """Waits; True when it is time to stop."""
-    try:
-        await asyncio.wait_for(stopping.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
+        names: list[str] = []
+        # A page may be short although more follow.
+        while len(names) < MOST_AT_ONCE:
+            answer = await self._catalog.ListImages(request, timeout=CALL_TIMEOUT_S)
+            names += [image.name for image in answer.images]
+            request.page_token = answer.next_page_token
+            if not request.page_token:
+                break
+        return names[:MOST_AT_ONCE]

@@ -20,15 +20,21 @@ RENDER_TIMEOUT_S = 60.0
 DRAWING_AT_A_TIME = 4
 
 
+def rendition_prefix(sha256: str) -> str:
+    """Where all pictures made from these bytes are kept."""
+    return f"renditions/{sha256}"
+
+
 def thumbnail_key(sha256: str) -> str:
     """Where the thumbnail of these bytes is kept."""
-    return f"renditions/{sha256}/thumbnail-{THUMBNAIL_EDGE}"
+    return f"{rendition_prefix(sha256)}/thumbnail-{THUMBNAIL_EDGE}"
 
 
 def annotated_key(image: catalog_pb2.Image) -> str:
     """Where the annotated picture is kept; another analysis may find other faces."""
     insights = image.insights
-    return f"renditions/{image.sha256}/annotated-{insights.analyzer_version}-{insights.settings_digest}"
+    made_with = f"{insights.analyzer_version}-{insights.settings_digest}"
+    return f"{rendition_prefix(image.sha256)}/annotated-{made_with}"
 
 
 class Renditions:

@@ -13,6 +13,7 @@ from google.api import httpbody_pb2
 
 from services.ingest.admission import Admission
 from services.ingest.intake import Intake
+from services.ingest.reanalysis import Reanalysis
 from services.ingest.renditions import Renditions
 from services.ingest.spool import Spool
 from services.ingest.upload_stream import Requests, UploadStream, upload_one
@@ -50,6 +51,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     renditions: Renditions
     blobs: Blobs
     catalog: catalog_pb2_grpc.CatalogServiceAsyncStub
+    reanalysis: Reanalysis
 
     async def UploadImages(
         self, request_iterator: Requests, context: Context
@@ -120,7 +122,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self, request: ingest_pb2.ReanalyzeImagesRequest, context: Context
     ) -> ingest_pb2.ReanalyzeImagesResponse:
         """See the proto."""
-        raise not_served_yet("ReanalyzeImages")
+        return await self.reanalysis.queue_images(request)
 
     async def _original(self, image: catalog_pb2.Image) -> AsyncGenerator[httpbody_pb2.HttpBody, None]:
         media_type = MEDIA_TYPES.get(image.format, "application/octet-stream")

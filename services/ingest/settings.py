@@ -57,3 +57,12 @@ class IngestSettings(RuntimeSettings):
     ingest_reconcile_after_s: Seconds = Field(
         15.0, description="age at which an unfinished image may be queued again"
     )
+    ingest_collect_interval_s: Seconds = Field(
+        60.0, description="time between two rounds of garbage collection"
+    )
+    ingest_collect_after_s: Seconds = Field(
+        3_600.0, description="time that bytes are kept after the last image that referred to them is gone"
+    )
+    ingest_stray_interval_s: Seconds = Field(
+        86_400.0, description="time between two searches for stored bytes that never became an image"
+    )

@@ -7,8 +7,11 @@ from collections.abc import Awaitable, Callable
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from sightmill.v1 import analyzer_pb2, analyzer_pb2_grpc, captioner_pb2, captioner_pb2_grpc
+
 Version = tuple[str, str]
 FRESH_S = 10.0
+ASK_TIMEOUT_S = 10.0
 
 
 class CachedVersion:
@@ -28,6 +31,18 @@ class CachedVersion:
             self._known = await self._ask()
             self._known_at = self._clock()
         return self._known
+
+
+async def ask_analyzer(analyzer: analyzer_pb2_grpc.AnalyzerServiceAsyncStub) -> Version:
+    """What new insights are made with."""
+    info = await analyzer.GetAnalyzerInfo(analyzer_pb2.GetAnalyzerInfoRequest(), timeout=ASK_TIMEOUT_S)
+    return info.analyzer_version, info.settings_digest
+
+
+async def ask_captioner(captioner: captioner_pb2_grpc.CaptionerServiceAsyncStub) -> Version:
+    """What new descriptions are made with."""
+    chain = await captioner.ListProviders(captioner_pb2.ListProvidersRequest(), timeout=ASK_TIMEOUT_S)
+    return chain.prompt_version, chain.settings_digest
 
 
 def now() -> Timestamp:

@@ -7,14 +7,16 @@ import json
 import re
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.ingest.intake import UPLOADS
 from services.ingest.notices import topic_of
-from services.ingest.pipeline import Pipeline
-from services.ingest.readiness import UploadLane
+from services.ingest.pipeline import Again, Pipeline
+from services.ingest.readiness import WorkLanes
+from services.ingest.reanalysis import REANALYSES
 from services.runtime.context import entered
 from services.runtime.errors import InternalError, Reason, ServiceError
 from services.runtime.queue.port import Lease, WorkQueue
@@ -49,7 +51,7 @@ class Worker:
     """Works on up to ``slots`` images at a time."""
 
     def __init__(
-        self, queue: WorkQueue, lane: UploadLane, pipeline: Pipeline, metrics: WorkerMetrics, slots: int
+        self, queue: WorkQueue, lane: WorkLanes, pipeline: Pipeline, metrics: WorkerMetrics, slots: int
     ) -> None:
         self._queue = queue
         self._lane = lane
@@ -64,7 +66,7 @@ class Worker:
         await asyncio.wait([opened, stop], return_when=asyncio.FIRST_COMPLETED)
         opened.cancel()
         tasks: set[asyncio.Task[None]] = set()
-        async with self._queue.lease([UPLOADS], self._slots) as puller:
+        async with self._queue.lease([UPLOADS, REANALYSES], self._slots) as puller:
             while not stop.done():
                 leased = asyncio.ensure_future(anext(puller, None))
                 await asyncio.wait([leased, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -100,16 +102,17 @@ class Worker:
                 beating.cancel()
 
     async def _work(self, lease: Lease) -> None:
-        name = _image_of(lease.payload)
-        if name is None:
+        wanted = _request_of(lease.payload)
+        if wanted is None:
             self._metrics.processed.labels("dropped").inc()
             await lease.drop("not a request to work on an image")
             return
+        name, again = wanted
         if lease.deliveries > MAX_DELIVERIES:
             await self._pipeline.fail(name, _given_up(lease.deliveries))
             changed = True
         else:
-            changed = await self._pipeline.process(name)
+            changed = await self._pipeline.process(name, again)
         if changed:
             self._metrics.processed.labels("done").inc()
             await self._queue.announce(topic_of(name), b"final")
@@ -130,12 +133,16 @@ async def _settled(settling: Awaitable[None]) -> None:
         structlog.get_logger("worker").warning("not settled", reason=error.reason_name)
 
 
-def _image_of(payload: bytes) -> str | None:
+def _request_of(payload: bytes) -> tuple[str, Again | None] | None:
+    """The image, and whether and how to work on it again; None for anything else."""
     try:
-        name = json.loads(payload)["image"]
-    except (ValueError, KeyError, TypeError):
+        request = json.loads(payload)
+        name, again = request["image"], request.get("again")
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return name if isinstance(name, str) and _IMAGE_NAME.fullmatch(name) else None
+    if not isinstance(name, str) or not _IMAGE_NAME.fullmatch(name) or again not in {None, *get_args(Again)}:
+        return None
+    return name, again
 
 
 def _given_up(deliveries: int) -> InternalError:

@@ -11,13 +11,18 @@ import typer
 from sightmill.launcher.errors import LaunchError
 
 # In the order of --help. Each lives in a module of its own with a function of the same name.
-COMMANDS = ("up", "down", "status", "logs", "doctor", "analyze", "samples")
+COMMANDS = (
+    *("up", "down", "status", "logs", "doctor"),
+    *("analyze", "images", "people", "facets", "stats", "export", "samples", "backup", "restore", "migrate"),
+)
 # The \b keeps the lines of a paragraph as they are.
 ABOUT = """Image understanding as a service: colours, light, faces, text, scene, captions, tags.
 
 \b
 Start everything on this machine:  sightmill up
 Look at your photos:               sightmill analyze PHOTO...
+Find them again:                   sightmill images search 'boat harbour'
+Take them home as a table:         sightmill export photos.csv
 Something is odd:                  sightmill doctor
 """
 _EXIT_FAILED = 1
@@ -39,7 +44,11 @@ def build_app(wanted: Sequence[str] = COMMANDS) -> typer.Typer:
     )
     app.callback(help=ABOUT)(_root)
     for name in wanted:
-        app.command(name)(getattr(import_module(f"sightmill.cli.{name}"), name))
+        command = getattr(import_module(f"sightmill.cli.{name}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
     return app
 
 

@@ -50,6 +50,30 @@ IMAGE_VIEW_FULL: ImageView.ValueType  # 2
 """Everything."""
 Global___ImageView: typing_extensions.TypeAlias = ImageView
 
+class _SimilarityMeasure:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SimilarityMeasureEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SimilarityMeasure.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SIMILARITY_MEASURE_UNSPECIFIED: _SimilarityMeasure.ValueType  # 0
+    """The perceptual hash."""
+    SIMILARITY_MEASURE_LOOK: _SimilarityMeasure.ValueType  # 1
+    """How it looks: Hamming distance of the perceptual hashes (pHash)."""
+    SIMILARITY_MEASURE_COLOR: _SimilarityMeasure.ValueType  # 2
+    """What colours are where: mean absolute difference of the colour signatures."""
+
+class SimilarityMeasure(_SimilarityMeasure, metaclass=_SimilarityMeasureEnumTypeWrapper):
+    """What "similar" means."""
+
+SIMILARITY_MEASURE_UNSPECIFIED: SimilarityMeasure.ValueType  # 0
+"""The perceptual hash."""
+SIMILARITY_MEASURE_LOOK: SimilarityMeasure.ValueType  # 1
+"""How it looks: Hamming distance of the perceptual hashes (pHash)."""
+SIMILARITY_MEASURE_COLOR: SimilarityMeasure.ValueType  # 2
+"""What colours are where: mean absolute difference of the colour signatures."""
+Global___SimilarityMeasure: typing_extensions.TypeAlias = SimilarityMeasure
+
 class _ExportFormat:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -599,9 +623,15 @@ class ListImagesRequest(google.protobuf.message.Message):
     but `page_size` must be the same.
     """
     filter: builtins.str
-    """Condition in AIP-160 syntax, for example `state = PROCESSED AND width > 1000`. At most 2,000 characters."""
+    """Condition in AIP-160 syntax, for example `state = PROCESSED AND width > 1000`. At most 2,000 characters.
+    Fields: those of `query` by the names `state`, `format`, `create_time`, `size_bytes`, `width`, `height`,
+    `quality_score`, `blur_level`, `face_count`, `has_text`, `tag`, `color`, `camera`, `scene`, `provider`,
+    `batch`, `labels.KEY`, `sha256`, `display_name`.
+    """
     order_by: builtins.str
-    """Field and direction, for example "create_time desc" (the default) or "create_time"."""
+    """"create_time" (the default), "size_bytes" or "quality_score", followed by " desc" for largest first;
+    "create_time desc" if empty. Images without a quality score come last and first, as -1 would.
+    """
     view: Global___ImageView.ValueType
     """How much to return; BASIC if unspecified."""
     show_deleted: builtins.bool
@@ -641,7 +671,9 @@ class ListImagesResponse(google.protobuf.message.Message):
     """Number of images in the catalog, whatever the query."""
     @property
     def images(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Image]:
-        """The page; may be shorter than asked for even when more follow."""
+        """The page. May be shorter than asked for, even empty, when more follow: the work for one page is bounded,
+        and where few images meet the conditions the search goes on with the next page.
+        """
 
     def __init__(
         self,
@@ -665,14 +697,19 @@ class SearchImagesRequest(google.protobuf.message.Message):
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     QUERY_FIELD_NUMBER: builtins.int
     VIEW_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
     text: builtins.str
-    """Words; "quoted phrase"; prefix*. Required. At most 1,000 characters."""
+    """Words, all of which must occur; "quoted phrase"; prefix*. Required. At most 1,000 characters and 16 words.
+    Case and diacritics do not count.
+    """
     page_size: builtins.int
     """Images a page, 0 to 1,000 inclusive; 0 for 50."""
     page_token: builtins.str
     """Token of the page."""
     view: Global___ImageView.ValueType
     """How much to return; BASIC if unspecified."""
+    filter: builtins.str
+    """Only among these, too: as in `ListImagesRequest.filter`."""
     @property
     def query(self) -> Global___ImageQuery:
         """Only among these."""
@@ -685,9 +722,10 @@ class SearchImagesRequest(google.protobuf.message.Message):
         page_token: builtins.str = ...,
         query: Global___ImageQuery | None = ...,
         view: Global___ImageView.ValueType = ...,
+        filter: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["query", b"query"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "query", b"query", "text", b"text", "view", b"view"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "text", b"text", "view", b"view"]) -> None: ...
 
 Global___SearchImagesRequest: typing_extensions.TypeAlias = SearchImagesRequest
 
@@ -703,7 +741,9 @@ class SearchImagesResponse(google.protobuf.message.Message):
     """Token of the next page; empty on the last."""
     @property
     def hits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SearchHit]:
-        """The page."""
+        """The page. May be shorter than asked for, even empty, when more follow. Of more than 1,000 matches the
+        newest 1,000 come first, most relevant first, then the next.
+        """
 
     def __init__(
         self,
@@ -725,7 +765,9 @@ class SearchHit(google.protobuf.message.Message):
     SCORE_FIELD_NUMBER: builtins.int
     SNIPPET_FIELD_NUMBER: builtins.int
     score: builtins.float
-    """Relevance; higher is better, comparable within one answer only."""
+    """Relevance: for each word the weight of the best place that it was found in (title and name 5, tags 4,
+    caption 3, objects 2, text in the image 1).
+    """
     snippet: builtins.str
     """The words around the match."""
     @property
@@ -754,14 +796,17 @@ class ListSimilarImagesRequest(google.protobuf.message.Message):
     MAX_DISTANCE_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    MEASURE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """The image to compare with. Required."""
     max_distance: builtins.int
-    """Largest Hamming distance of the perceptual hashes, 0 to 32 inclusive; absent for 8."""
+    """Largest distance, 0 to 32 inclusive; absent for 8. Of at most 10,000 images, the nearest."""
     page_size: builtins.int
     """Images a page, 0 to 1,000 inclusive; 0 for 50."""
     page_token: builtins.str
     """Token of the page."""
+    measure: Global___SimilarityMeasure.ValueType
+    """How to compare; by LOOK if unspecified."""
     def __init__(
         self,
         *,
@@ -769,9 +814,10 @@ class ListSimilarImagesRequest(google.protobuf.message.Message):
         max_distance: builtins.int | None = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        measure: Global___SimilarityMeasure.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_max_distance", b"_max_distance", "max_distance", b"max_distance"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_max_distance", b"_max_distance", "max_distance", b"max_distance", "name", b"name", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_max_distance", b"_max_distance", "max_distance", b"max_distance", "measure", b"measure", "name", b"name", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_max_distance", b"_max_distance"]) -> typing.Literal["max_distance"] | None: ...
 
 Global___ListSimilarImagesRequest: typing_extensions.TypeAlias = ListSimilarImagesRequest
@@ -808,8 +854,11 @@ class SimilarImage(google.protobuf.message.Message):
 
     IMAGE_FIELD_NUMBER: builtins.int
     DISTANCE_FIELD_NUMBER: builtins.int
+    COLOR_DISTANCE_FIELD_NUMBER: builtins.int
     distance: builtins.int
     """Hamming distance of the perceptual hashes, 0 to 64."""
+    color_distance: builtins.float
+    """Mean absolute difference of the colour signatures, 0 to 255; below about 8 the colours are alike."""
     @property
     def image(self) -> Global___Image:
         """The image, BASIC view."""
@@ -819,9 +868,10 @@ class SimilarImage(google.protobuf.message.Message):
         *,
         image: Global___Image | None = ...,
         distance: builtins.int = ...,
+        color_distance: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["image", b"image"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["distance", b"distance", "image", b"image"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["color_distance", b"color_distance", "distance", b"distance", "image", b"image"]) -> None: ...
 
 Global___SimilarImage: typing_extensions.TypeAlias = SimilarImage
 
@@ -835,7 +885,10 @@ class ListDuplicatesRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     max_distance: builtins.int
-    """Largest Hamming distance within a group, 0 to 16 inclusive; 0 for the same bytes only."""
+    """Largest Hamming distance of a member's pHash from that of another member, 0 to 14 inclusive; 0 for the same
+    bytes only. 10 finds copies with few errors. Above 10 the nearer of pHash and dHash counts, and the colours
+    must be alike.
+    """
     page_size: builtins.int
     """Groups a page, 0 to 1,000 inclusive; 0 for 50."""
     page_token: builtins.str
@@ -859,19 +912,27 @@ class ListDuplicatesResponse(google.protobuf.message.Message):
 
     GROUPS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    COMPARED_COUNT_FIELD_NUMBER: builtins.int
+    COMPARABLE_COUNT_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """Token of the next page; empty on the last."""
+    compared_count: builtins.int
+    """Images whose look has been compared with all before them."""
+    comparable_count: builtins.int
+    """Images that have a look to compare."""
     @property
     def groups(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DuplicateGroup]:
-        """The groups."""
+        """The groups, those with the newest member first."""
 
     def __init__(
         self,
         *,
         groups: collections.abc.Iterable[Global___DuplicateGroup] | None = ...,
         next_page_token: builtins.str = ...,
+        compared_count: builtins.int = ...,
+        comparable_count: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["groups", b"groups", "next_page_token", b"next_page_token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["comparable_count", b"comparable_count", "compared_count", b"compared_count", "groups", b"groups", "next_page_token", b"next_page_token"]) -> None: ...
 
 Global___ListDuplicatesResponse: typing_extensions.TypeAlias = ListDuplicatesResponse
 
@@ -885,12 +946,12 @@ class DuplicateGroup(google.protobuf.message.Message):
     SUGGESTED_KEEPER_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     suggested_keeper: builtins.str
-    """Name of the one to keep."""
+    """Name of the one to keep: most pixels, then best quality, then most bytes, then the oldest."""
     reason: builtins.str
     """Why that one, for people."""
     @property
     def images(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Image]:
-        """The members, BASIC view."""
+        """The members, BASIC view; at most 1,000 of them."""
 
     def __init__(
         self,
@@ -979,21 +1040,13 @@ Global___DeleteImageRequest: typing_extensions.TypeAlias = DeleteImageRequest
 
 @typing.final
 class DeleteImageResponse(google.protobuf.message.Message):
-    """Answer of DeleteImage."""
+    """Answer of DeleteImage. Bytes that no image refers to any more are collected later."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    UNREFERENCED_BLOB_KEYS_FIELD_NUMBER: builtins.int
-    @property
-    def unreferenced_blob_keys(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Keys of blobs that no image refers to any more, so that the caller may delete them."""
-
     def __init__(
         self,
-        *,
-        unreferenced_blob_keys: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["unreferenced_blob_keys", b"unreferenced_blob_keys"]) -> None: ...
 
 Global___DeleteImageResponse: typing_extensions.TypeAlias = DeleteImageResponse
 
@@ -1155,14 +1208,19 @@ class ListFacetsRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     field: builtins.str
-    """Field to count by: "state", "format", "tag", "scene", "camera", "provider". Required."""
+    """Field to count by: "state", "format", "tag", "scene", "camera", "provider", "blur_level", "face_count" (10
+    for ten and more), "has_text", "batch", "label" (as "KEY=VALUE"), "analysis" (as "ANALYZER VERSION
+    SETTINGS"). Required.
+    """
     page_size: builtins.int
     """Values a page, 0 to 1,000 inclusive; 0 for 50."""
     page_token: builtins.str
     """Token of the page."""
     @property
     def query(self) -> Global___ImageQuery:
-        """Only among these."""
+        """Only among these: nothing, or one `batch`. Other conditions are refused, because they could not be
+        counted without looking at every image.
+        """
 
     def __init__(
         self,
@@ -1221,7 +1279,9 @@ class ExportResultsRequest(google.protobuf.message.Message):
 
     @property
     def columns(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Columns in order; empty for all."""
+        """Columns in order; empty for all. `labels.KEY` is the label of that key; `enterprise` stands for the columns of
+        the tables of the enterprise dialect. An unknown one is refused with a list of all.
+        """
 
     def __init__(
         self,
@@ -1247,16 +1307,21 @@ class ListStaleImagesRequest(google.protobuf.message.Message):
     SETTINGS_DIGEST_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
     analyzer: builtins.str
     """What analysed: "insights" or "caption". Required."""
     version: builtins.str
     """The current version. Required."""
     settings_digest: builtins.str
-    """The current settings. Required."""
+    """The current settings. Required. Of images that were uploaded with options of their own only the version is
+    compared.
+    """
     page_size: builtins.int
     """Images a page, 0 to 1,000 inclusive; 0 for 50."""
     page_token: builtins.str
     """Token of the page."""
+    filter: builtins.str
+    """Only among these: as in `ListImagesRequest.filter`."""
     def __init__(
         self,
         *,
@@ -1265,8 +1330,9 @@ class ListStaleImagesRequest(google.protobuf.message.Message):
         settings_digest: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        filter: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["analyzer", b"analyzer", "page_size", b"page_size", "page_token", b"page_token", "settings_digest", b"settings_digest", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["analyzer", b"analyzer", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "settings_digest", b"settings_digest", "version", b"version"]) -> None: ...
 
 Global___ListStaleImagesRequest: typing_extensions.TypeAlias = ListStaleImagesRequest
 
@@ -1302,8 +1368,11 @@ class CreateImageRequest(google.protobuf.message.Message):
 
     IMAGE_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    BLOB_GENERATION_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Makes a repeated call safe. Empty for none."""
+    blob_generation: builtins.int
+    """After BLOB_COLLECTED: the `generation` that the error named, once the bytes are stored again; 0 otherwise."""
     @property
     def image(self) -> Global___Image:
         """The image; `name`, `number`, times and state are given by the catalog, but for `state` = STORED."""
@@ -1313,9 +1382,10 @@ class CreateImageRequest(google.protobuf.message.Message):
         *,
         image: Global___Image | None = ...,
         request_id: builtins.str = ...,
+        blob_generation: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["image", b"image"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["image", b"image", "request_id", b"request_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["blob_generation", b"blob_generation", "image", b"image", "request_id", b"request_id"]) -> None: ...
 
 Global___CreateImageRequest: typing_extensions.TypeAlias = CreateImageRequest
 
@@ -1474,3 +1544,166 @@ class WriteAnalysesResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["error", b"error", "key", b"key"]) -> None: ...
 
 Global___WriteAnalysesResponse: typing_extensions.TypeAlias = WriteAnalysesResponse
+
+@typing.final
+class CondemnBlobsRequest(google.protobuf.message.Message):
+    """Request of CondemnBlobs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    UNREFERENCED_FOR_FIELD_NUMBER: builtins.int
+    MAX_COUNT_FIELD_NUMBER: builtins.int
+    max_count: builtins.int
+    """Most blobs to name, 1 to 1,000 inclusive; 0 for 100."""
+    @property
+    def unreferenced_for(self) -> google.protobuf.duration_pb2.Duration:
+        """Blobs that no image has referred to for at least this long. Required."""
+
+    def __init__(
+        self,
+        *,
+        unreferenced_for: google.protobuf.duration_pb2.Duration | None = ...,
+        max_count: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["unreferenced_for", b"unreferenced_for"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["max_count", b"max_count", "unreferenced_for", b"unreferenced_for"]) -> None: ...
+
+Global___CondemnBlobsRequest: typing_extensions.TypeAlias = CondemnBlobsRequest
+
+@typing.final
+class CondemnBlobsResponse(google.protobuf.message.Message):
+    """Answer of CondemnBlobs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BLOBS_FIELD_NUMBER: builtins.int
+    @property
+    def blobs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CondemnedBlob]:
+        """The blobs, oldest first; empty when there is nothing to collect."""
+
+    def __init__(
+        self,
+        *,
+        blobs: collections.abc.Iterable[Global___CondemnedBlob] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["blobs", b"blobs"]) -> None: ...
+
+Global___CondemnBlobsResponse: typing_extensions.TypeAlias = CondemnBlobsResponse
+
+@typing.final
+class AdoptBlobsRequest(google.protobuf.message.Message):
+    """Request of AdoptBlobs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BLOBS_FIELD_NUMBER: builtins.int
+    @property
+    def blobs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StrayBlob]:
+        """Blobs that lie in the blob store; 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        blobs: collections.abc.Iterable[Global___StrayBlob] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["blobs", b"blobs"]) -> None: ...
+
+Global___AdoptBlobsRequest: typing_extensions.TypeAlias = AdoptBlobsRequest
+
+@typing.final
+class StrayBlob(google.protobuf.message.Message):
+    """A blob that nothing may refer to."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: builtins.int
+    BLOB_KEY_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    sha256: builtins.str
+    """SHA-256 of the bytes in 64 hexadecimal digits, lower case."""
+    blob_key: builtins.str
+    """Key of the bytes in the blob store."""
+    size_bytes: builtins.int
+    """Size of the bytes."""
+    def __init__(
+        self,
+        *,
+        sha256: builtins.str = ...,
+        blob_key: builtins.str = ...,
+        size_bytes: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["blob_key", b"blob_key", "sha256", b"sha256", "size_bytes", b"size_bytes"]) -> None: ...
+
+Global___StrayBlob: typing_extensions.TypeAlias = StrayBlob
+
+@typing.final
+class AdoptBlobsResponse(google.protobuf.message.Message):
+    """Answer of AdoptBlobs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ADOPTED_COUNT_FIELD_NUMBER: builtins.int
+    adopted_count: builtins.int
+    """Number of blobs that were unknown."""
+    def __init__(
+        self,
+        *,
+        adopted_count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["adopted_count", b"adopted_count"]) -> None: ...
+
+Global___AdoptBlobsResponse: typing_extensions.TypeAlias = AdoptBlobsResponse
+
+@typing.final
+class CondemnedBlob(google.protobuf.message.Message):
+    """Bytes that no image can refer to any more."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: builtins.int
+    BLOB_KEY_FIELD_NUMBER: builtins.int
+    sha256: builtins.str
+    """SHA-256 of the bytes in 64 hexadecimal digits, lower case."""
+    blob_key: builtins.str
+    """Key of the bytes in the blob store."""
+    def __init__(
+        self,
+        *,
+        sha256: builtins.str = ...,
+        blob_key: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["blob_key", b"blob_key", "sha256", b"sha256"]) -> None: ...
+
+Global___CondemnedBlob: typing_extensions.TypeAlias = CondemnedBlob
+
+@typing.final
+class ForgetBlobsRequest(google.protobuf.message.Message):
+    """Request of ForgetBlobs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: builtins.int
+    @property
+    def sha256(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Digests of blobs that CondemnBlobs named and whose bytes are deleted; 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        sha256: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["sha256", b"sha256"]) -> None: ...
+
+Global___ForgetBlobsRequest: typing_extensions.TypeAlias = ForgetBlobsRequest
+
+@typing.final
+class ForgetBlobsResponse(google.protobuf.message.Message):
+    """Answer of ForgetBlobs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___ForgetBlobsResponse: typing_extensions.TypeAlias = ForgetBlobsResponse

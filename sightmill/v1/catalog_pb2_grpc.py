@@ -116,6 +116,21 @@ class CatalogServiceStub(object):
                 request_serializer=sightmill_dot_v1_dot_catalog__pb2.WriteAnalysesRequest.SerializeToString,
                 response_deserializer=sightmill_dot_v1_dot_catalog__pb2.WriteAnalysesResponse.FromString,
                 _registered_method=True)
+        self.CondemnBlobs = channel.unary_unary(
+                '/sightmill.v1.CatalogService/CondemnBlobs',
+                request_serializer=sightmill_dot_v1_dot_catalog__pb2.CondemnBlobsRequest.SerializeToString,
+                response_deserializer=sightmill_dot_v1_dot_catalog__pb2.CondemnBlobsResponse.FromString,
+                _registered_method=True)
+        self.ForgetBlobs = channel.unary_unary(
+                '/sightmill.v1.CatalogService/ForgetBlobs',
+                request_serializer=sightmill_dot_v1_dot_catalog__pb2.ForgetBlobsRequest.SerializeToString,
+                response_deserializer=sightmill_dot_v1_dot_catalog__pb2.ForgetBlobsResponse.FromString,
+                _registered_method=True)
+        self.AdoptBlobs = channel.unary_unary(
+                '/sightmill.v1.CatalogService/AdoptBlobs',
+                request_serializer=sightmill_dot_v1_dot_catalog__pb2.AdoptBlobsRequest.SerializeToString,
+                response_deserializer=sightmill_dot_v1_dot_catalog__pb2.AdoptBlobsResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogServiceServicer(object):
@@ -155,7 +170,8 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListDuplicates(self, request, context):
-        """Lists groups of exact and near duplicates, each with a suggested keeper.
+        """Lists groups of exact and near duplicates, each with a suggested keeper. Near ones are found in the
+        background: `compared_count` says how far that is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,21 +217,26 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListFacets(self, request, context):
-        """Counts values of a field over the images of a query.
+        """Counts the values of a field over all images, or those of one batch, from maintained counters.
+
+        Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_PAGE_TOKEN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportResults(self, request, context):
-        """Streams a table of images as a file.
+        """Streams a table of images as a file, in the order in which they were stored.
+
+        Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_FILTER), FAILED_PRECONDITION (WRONG_STATE) for a format
+        whose library is not installed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListStaleImages(self, request, context):
-        """Lists images whose analyses are older than the given version or settings.
+        """Lists images whose analyses are of another version or other settings than the given ones, or missing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -224,7 +245,7 @@ class CatalogServiceServicer(object):
     def CreateImage(self, request, context):
         """Records a new image. Idempotent by `request_id`. For ingest.
 
-        Errors: ALREADY_EXISTS (REQUEST_ID_REUSED).
+        Errors: ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (BLOB_COLLECTED), UNAVAILABLE (BLOB_BEING_COLLECTED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -243,6 +264,30 @@ class CatalogServiceServicer(object):
         """Stores results of pipeline workers. Each item is applied once in effect, however often it is sent:
         analyses are keyed by (digest, analyzer, version, settings), and a final state is entered once.
         Answers come after the result is durable. Items are committed in groups.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CondemnBlobs(self, request, context):
+        """Condemns blobs that no image has referred to for a while, and names those condemned before whose end was
+        not reported. From then on no image can refer to them, so their bytes may be deleted; then call
+        ForgetBlobs. For the collector of garbage in ingest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetBlobs(self, request, context):
+        """Says that the bytes of condemned blobs are deleted. What is not condemned is passed by.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdoptBlobs(self, request, context):
+        """Makes garbage of blobs that the catalog knows nothing of (an upload died half-way), so that they are
+        condemned in their turn. What it knows is passed by. For the collector of garbage in ingest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -330,6 +375,21 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.WriteAnalyses,
                     request_deserializer=sightmill_dot_v1_dot_catalog__pb2.WriteAnalysesRequest.FromString,
                     response_serializer=sightmill_dot_v1_dot_catalog__pb2.WriteAnalysesResponse.SerializeToString,
+            ),
+            'CondemnBlobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.CondemnBlobs,
+                    request_deserializer=sightmill_dot_v1_dot_catalog__pb2.CondemnBlobsRequest.FromString,
+                    response_serializer=sightmill_dot_v1_dot_catalog__pb2.CondemnBlobsResponse.SerializeToString,
+            ),
+            'ForgetBlobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetBlobs,
+                    request_deserializer=sightmill_dot_v1_dot_catalog__pb2.ForgetBlobsRequest.FromString,
+                    response_serializer=sightmill_dot_v1_dot_catalog__pb2.ForgetBlobsResponse.SerializeToString,
+            ),
+            'AdoptBlobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdoptBlobs,
+                    request_deserializer=sightmill_dot_v1_dot_catalog__pb2.AdoptBlobsRequest.FromString,
+                    response_serializer=sightmill_dot_v1_dot_catalog__pb2.AdoptBlobsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -765,6 +825,87 @@ class CatalogService(object):
             '/sightmill.v1.CatalogService/WriteAnalyses',
             sightmill_dot_v1_dot_catalog__pb2.WriteAnalysesRequest.SerializeToString,
             sightmill_dot_v1_dot_catalog__pb2.WriteAnalysesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CondemnBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sightmill.v1.CatalogService/CondemnBlobs',
+            sightmill_dot_v1_dot_catalog__pb2.CondemnBlobsRequest.SerializeToString,
+            sightmill_dot_v1_dot_catalog__pb2.CondemnBlobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sightmill.v1.CatalogService/ForgetBlobs',
+            sightmill_dot_v1_dot_catalog__pb2.ForgetBlobsRequest.SerializeToString,
+            sightmill_dot_v1_dot_catalog__pb2.ForgetBlobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdoptBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sightmill.v1.CatalogService/AdoptBlobs',
+            sightmill_dot_v1_dot_catalog__pb2.AdoptBlobsRequest.SerializeToString,
+            sightmill_dot_v1_dot_catalog__pb2.AdoptBlobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -282,7 +282,55 @@ _CatalogServiceWriteAnalysesType = typing_extensions.TypeVar(
     ],
 )
 
-class CatalogServiceStub(typing.Generic[_CatalogServiceGetImageType, _CatalogServiceListImagesType, _CatalogServiceSearchImagesType, _CatalogServiceListSimilarImagesType, _CatalogServiceListDuplicatesType, _CatalogServiceUpdateImageType, _CatalogServiceDeleteImageType, _CatalogServiceUndeleteImageType, _CatalogServiceListAnalysesType, _CatalogServiceGetStatsType, _CatalogServiceListFacetsType, _CatalogServiceExportResultsType, _CatalogServiceListStaleImagesType, _CatalogServiceCreateImageType, _CatalogServiceStartImagesType, _CatalogServiceWriteAnalysesType]):
+_CatalogServiceCondemnBlobsType = typing_extensions.TypeVar(
+    '_CatalogServiceCondemnBlobsType',
+    grpc.UnaryUnaryMultiCallable[
+        sightmill.v1.catalog_pb2.CondemnBlobsRequest,
+        sightmill.v1.catalog_pb2.CondemnBlobsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sightmill.v1.catalog_pb2.CondemnBlobsRequest,
+        sightmill.v1.catalog_pb2.CondemnBlobsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        sightmill.v1.catalog_pb2.CondemnBlobsRequest,
+        sightmill.v1.catalog_pb2.CondemnBlobsResponse,
+    ],
+)
+
+_CatalogServiceForgetBlobsType = typing_extensions.TypeVar(
+    '_CatalogServiceForgetBlobsType',
+    grpc.UnaryUnaryMultiCallable[
+        sightmill.v1.catalog_pb2.ForgetBlobsRequest,
+        sightmill.v1.catalog_pb2.ForgetBlobsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sightmill.v1.catalog_pb2.ForgetBlobsRequest,
+        sightmill.v1.catalog_pb2.ForgetBlobsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        sightmill.v1.catalog_pb2.ForgetBlobsRequest,
+        sightmill.v1.catalog_pb2.ForgetBlobsResponse,
+    ],
+)
+
+_CatalogServiceAdoptBlobsType = typing_extensions.TypeVar(
+    '_CatalogServiceAdoptBlobsType',
+    grpc.UnaryUnaryMultiCallable[
+        sightmill.v1.catalog_pb2.AdoptBlobsRequest,
+        sightmill.v1.catalog_pb2.AdoptBlobsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sightmill.v1.catalog_pb2.AdoptBlobsRequest,
+        sightmill.v1.catalog_pb2.AdoptBlobsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        sightmill.v1.catalog_pb2.AdoptBlobsRequest,
+        sightmill.v1.catalog_pb2.AdoptBlobsResponse,
+    ],
+)
+
+class CatalogServiceStub(typing.Generic[_CatalogServiceGetImageType, _CatalogServiceListImagesType, _CatalogServiceSearchImagesType, _CatalogServiceListSimilarImagesType, _CatalogServiceListDuplicatesType, _CatalogServiceUpdateImageType, _CatalogServiceDeleteImageType, _CatalogServiceUndeleteImageType, _CatalogServiceListAnalysesType, _CatalogServiceGetStatsType, _CatalogServiceListFacetsType, _CatalogServiceExportResultsType, _CatalogServiceListStaleImagesType, _CatalogServiceCreateImageType, _CatalogServiceStartImagesType, _CatalogServiceWriteAnalysesType, _CatalogServiceCondemnBlobsType, _CatalogServiceForgetBlobsType, _CatalogServiceAdoptBlobsType]):
     """Knows what is so: images, analyses, corrections, counts."""
 
     @typing.overload
@@ -350,6 +398,18 @@ class CatalogServiceStub(typing.Generic[_CatalogServiceGetImageType, _CatalogSer
         grpc.StreamStreamMultiCallable[
             sightmill.v1.catalog_pb2.WriteAnalysesRequest,
             sightmill.v1.catalog_pb2.WriteAnalysesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            sightmill.v1.catalog_pb2.CondemnBlobsRequest,
+            sightmill.v1.catalog_pb2.CondemnBlobsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            sightmill.v1.catalog_pb2.ForgetBlobsRequest,
+            sightmill.v1.catalog_pb2.ForgetBlobsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            sightmill.v1.catalog_pb2.AdoptBlobsRequest,
+            sightmill.v1.catalog_pb2.AdoptBlobsResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -419,6 +479,18 @@ class CatalogServiceStub(typing.Generic[_CatalogServiceGetImageType, _CatalogSer
             sightmill.v1.catalog_pb2.WriteAnalysesRequest,
             sightmill.v1.catalog_pb2.WriteAnalysesResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            sightmill.v1.catalog_pb2.CondemnBlobsRequest,
+            sightmill.v1.catalog_pb2.CondemnBlobsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            sightmill.v1.catalog_pb2.ForgetBlobsRequest,
+            sightmill.v1.catalog_pb2.ForgetBlobsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            sightmill.v1.catalog_pb2.AdoptBlobsRequest,
+            sightmill.v1.catalog_pb2.AdoptBlobsResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     GetImage: _CatalogServiceGetImageType
@@ -440,7 +512,9 @@ class CatalogServiceStub(typing.Generic[_CatalogServiceGetImageType, _CatalogSer
     """Finds images that look like a given one."""
 
     ListDuplicates: _CatalogServiceListDuplicatesType
-    """Lists groups of exact and near duplicates, each with a suggested keeper."""
+    """Lists groups of exact and near duplicates, each with a suggested keeper. Near ones are found in the
+    background: `compared_count` says how far that is.
+    """
 
     UpdateImage: _CatalogServiceUpdateImageType
     """Changes what people may change: labels and corrections. Corrections survive every new analysis.
@@ -464,18 +538,25 @@ class CatalogServiceStub(typing.Generic[_CatalogServiceGetImageType, _CatalogSer
     """Counts images by state and format, from maintained counters."""
 
     ListFacets: _CatalogServiceListFacetsType
-    """Counts values of a field over the images of a query."""
+    """Counts the values of a field over all images, or those of one batch, from maintained counters.
+
+    Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_PAGE_TOKEN).
+    """
 
     ExportResults: _CatalogServiceExportResultsType
-    """Streams a table of images as a file."""
+    """Streams a table of images as a file, in the order in which they were stored.
+
+    Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_FILTER), FAILED_PRECONDITION (WRONG_STATE) for a format
+    whose library is not installed.
+    """
 
     ListStaleImages: _CatalogServiceListStaleImagesType
-    """Lists images whose analyses are older than the given version or settings."""
+    """Lists images whose analyses are of another version or other settings than the given ones, or missing."""
 
     CreateImage: _CatalogServiceCreateImageType
     """Records a new image. Idempotent by `request_id`. For ingest.
 
-    Errors: ALREADY_EXISTS (REQUEST_ID_REUSED).
+    Errors: ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (BLOB_COLLECTED), UNAVAILABLE (BLOB_BEING_COLLECTED).
     """
 
     StartImages: _CatalogServiceStartImagesType
@@ -488,6 +569,20 @@ class CatalogServiceStub(typing.Generic[_CatalogServiceGetImageType, _CatalogSer
     """Stores results of pipeline workers. Each item is applied once in effect, however often it is sent:
     analyses are keyed by (digest, analyzer, version, settings), and a final state is entered once.
     Answers come after the result is durable. Items are committed in groups.
+    """
+
+    CondemnBlobs: _CatalogServiceCondemnBlobsType
+    """Condemns blobs that no image has referred to for a while, and names those condemned before whose end was
+    not reported. From then on no image can refer to them, so their bytes may be deleted; then call
+    ForgetBlobs. For the collector of garbage in ingest.
+    """
+
+    ForgetBlobs: _CatalogServiceForgetBlobsType
+    """Says that the bytes of condemned blobs are deleted. What is not condemned is passed by."""
+
+    AdoptBlobs: _CatalogServiceAdoptBlobsType
+    """Makes garbage of blobs that the catalog knows nothing of (an upload died half-way), so that they are
+    condemned in their turn. What it knows is passed by. For the collector of garbage in ingest.
     """
 
 CatalogServiceAsyncStub: typing_extensions.TypeAlias = CatalogServiceStub[
@@ -555,6 +650,18 @@ CatalogServiceAsyncStub: typing_extensions.TypeAlias = CatalogServiceStub[
         sightmill.v1.catalog_pb2.WriteAnalysesRequest,
         sightmill.v1.catalog_pb2.WriteAnalysesResponse,
     ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sightmill.v1.catalog_pb2.CondemnBlobsRequest,
+        sightmill.v1.catalog_pb2.CondemnBlobsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sightmill.v1.catalog_pb2.ForgetBlobsRequest,
+        sightmill.v1.catalog_pb2.ForgetBlobsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sightmill.v1.catalog_pb2.AdoptBlobsRequest,
+        sightmill.v1.catalog_pb2.AdoptBlobsResponse,
+    ],
 ]
 
 class CatalogServiceServicer(metaclass=abc.ABCMeta):
@@ -604,7 +711,9 @@ class CatalogServiceServicer(metaclass=abc.ABCMeta):
         request: sightmill.v1.catalog_pb2.ListDuplicatesRequest,
         context: _ServicerContext,
     ) -> typing.Union[sightmill.v1.catalog_pb2.ListDuplicatesResponse, collections.abc.Awaitable[sightmill.v1.catalog_pb2.ListDuplicatesResponse]]:
-        """Lists groups of exact and near duplicates, each with a suggested keeper."""
+        """Lists groups of exact and near duplicates, each with a suggested keeper. Near ones are found in the
+        background: `compared_count` says how far that is.
+        """
 
     @abc.abstractmethod
     def UpdateImage(
@@ -658,7 +767,10 @@ class CatalogServiceServicer(metaclass=abc.ABCMeta):
         request: sightmill.v1.catalog_pb2.ListFacetsRequest,
         context: _ServicerContext,
     ) -> typing.Union[sightmill.v1.catalog_pb2.ListFacetsResponse, collections.abc.Awaitable[sightmill.v1.catalog_pb2.ListFacetsResponse]]:
-        """Counts values of a field over the images of a query."""
+        """Counts the values of a field over all images, or those of one batch, from maintained counters.
+
+        Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_PAGE_TOKEN).
+        """
 
     @abc.abstractmethod
     def ExportResults(
@@ -666,7 +778,11 @@ class CatalogServiceServicer(metaclass=abc.ABCMeta):
         request: sightmill.v1.catalog_pb2.ExportResultsRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[google.api.httpbody_pb2.HttpBody], collections.abc.AsyncIterator[google.api.httpbody_pb2.HttpBody]]:
-        """Streams a table of images as a file."""
+        """Streams a table of images as a file, in the order in which they were stored.
+
+        Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_FILTER), FAILED_PRECONDITION (WRONG_STATE) for a format
+        whose library is not installed.
+        """
 
     @abc.abstractmethod
     def ListStaleImages(
@@ -674,7 +790,7 @@ class CatalogServiceServicer(metaclass=abc.ABCMeta):
         request: sightmill.v1.catalog_pb2.ListStaleImagesRequest,
         context: _ServicerContext,
     ) -> typing.Union[sightmill.v1.catalog_pb2.ListStaleImagesResponse, collections.abc.Awaitable[sightmill.v1.catalog_pb2.ListStaleImagesResponse]]:
-        """Lists images whose analyses are older than the given version or settings."""
+        """Lists images whose analyses are of another version or other settings than the given ones, or missing."""
 
     @abc.abstractmethod
     def CreateImage(
@@ -684,7 +800,7 @@ class CatalogServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[sightmill.v1.catalog_pb2.CreateImageResponse, collections.abc.Awaitable[sightmill.v1.catalog_pb2.CreateImageResponse]]:
         """Records a new image. Idempotent by `request_id`. For ingest.
 
-        Errors: ALREADY_EXISTS (REQUEST_ID_REUSED).
+        Errors: ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (BLOB_COLLECTED), UNAVAILABLE (BLOB_BEING_COLLECTED).
         """
 
     @abc.abstractmethod
@@ -707,6 +823,35 @@ class CatalogServiceServicer(metaclass=abc.ABCMeta):
         """Stores results of pipeline workers. Each item is applied once in effect, however often it is sent:
         analyses are keyed by (digest, analyzer, version, settings), and a final state is entered once.
         Answers come after the result is durable. Items are committed in groups.
+        """
+
+    @abc.abstractmethod
+    def CondemnBlobs(
+        self,
+        request: sightmill.v1.catalog_pb2.CondemnBlobsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sightmill.v1.catalog_pb2.CondemnBlobsResponse, collections.abc.Awaitable[sightmill.v1.catalog_pb2.CondemnBlobsResponse]]:
+        """Condemns blobs that no image has referred to for a while, and names those condemned before whose end was
+        not reported. From then on no image can refer to them, so their bytes may be deleted; then call
+        ForgetBlobs. For the collector of garbage in ingest.
+        """
+
+    @abc.abstractmethod
+    def ForgetBlobs(
+        self,
+        request: sightmill.v1.catalog_pb2.ForgetBlobsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sightmill.v1.catalog_pb2.ForgetBlobsResponse, collections.abc.Awaitable[sightmill.v1.catalog_pb2.ForgetBlobsResponse]]:
+        """Says that the bytes of condemned blobs are deleted. What is not condemned is passed by."""
+
+    @abc.abstractmethod
+    def AdoptBlobs(
+        self,
+        request: sightmill.v1.catalog_pb2.AdoptBlobsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sightmill.v1.catalog_pb2.AdoptBlobsResponse, collections.abc.Awaitable[sightmill.v1.catalog_pb2.AdoptBlobsResponse]]:
+        """Makes garbage of blobs that the catalog knows nothing of (an upload died half-way), so that they are
+        condemned in their turn. What it knows is passed by. For the collector of garbage in ingest.
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

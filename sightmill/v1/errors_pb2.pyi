@@ -77,6 +77,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The resource changed since it was read (ABORTED). Read it again and repeat."""
     ROUTE_NOT_FOUND: _ErrorReason.ValueType  # 47
     """No method and no page under that path (NOT_FOUND)."""
+    BLOB_COLLECTED: _ErrorReason.ValueType  # 48
+    """The bytes were collected as garbage after nothing had referred to them for long (ABORTED). Store them
+    again and repeat with the `generation` of the metadata.
+    """
+    BLOB_BEING_COLLECTED: _ErrorReason.ValueType  # 49
+    """The bytes are being collected at this moment (UNAVAILABLE, with RetryInfo)."""
     OVERLOADED: _ErrorReason.ValueType  # 60
     """--- Limits and load ---
 
@@ -195,6 +201,12 @@ ETAG_MISMATCH: ErrorReason.ValueType  # 46
 """The resource changed since it was read (ABORTED). Read it again and repeat."""
 ROUTE_NOT_FOUND: ErrorReason.ValueType  # 47
 """No method and no page under that path (NOT_FOUND)."""
+BLOB_COLLECTED: ErrorReason.ValueType  # 48
+"""The bytes were collected as garbage after nothing had referred to them for long (ABORTED). Store them
+again and repeat with the `generation` of the metadata.
+"""
+BLOB_BEING_COLLECTED: ErrorReason.ValueType  # 49
+"""The bytes are being collected at this moment (UNAVAILABLE, with RetryInfo)."""
 OVERLOADED: ErrorReason.ValueType  # 60
 """--- Limits and load ---
 

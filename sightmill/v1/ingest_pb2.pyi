@@ -383,10 +383,16 @@ class ReanalyzeImagesRequest(google.protobuf.message.Message):
     NAMES_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     FORCE_FIELD_NUMBER: builtins.int
+    ALL_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
     filter: builtins.str
     """Or images by filter, as in `ListImagesRequest.filter`."""
     force: builtins.bool
     """True to analyse again what is up to date, too."""
+    all: builtins.bool
+    """Or all images. Exactly one of `names`, `filter` and `all` is given."""
+    page_token: builtins.str
+    """`next_page_token` of the call before, with the same other fields; empty at first."""
     @property
     def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Images by name; at most 1,000."""
@@ -397,8 +403,10 @@ class ReanalyzeImagesRequest(google.protobuf.message.Message):
         names: collections.abc.Iterable[builtins.str] | None = ...,
         filter: builtins.str = ...,
         force: builtins.bool = ...,
+        all: builtins.bool = ...,
+        page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["filter", b"filter", "force", b"force", "names", b"names"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["all", b"all", "filter", b"filter", "force", b"force", "names", b"names", "page_token", b"page_token"]) -> None: ...
 
 Global___ReanalyzeImagesRequest: typing_extensions.TypeAlias = ReanalyzeImagesRequest
 
@@ -409,13 +417,19 @@ class ReanalyzeImagesResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     QUEUED_COUNT_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     queued_count: builtins.int
-    """Number of images that were queued."""
+    """Number of requests that this call queued; at most 11,000. An image whose insights and caption are both to be
+    renewed may count twice; it is worked on once.
+    """
+    next_page_token: builtins.str
+    """Call again with this token for the rest; empty when there is none."""
     def __init__(
         self,
         *,
         queued_count: builtins.int = ...,
+        next_page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["queued_count", b"queued_count"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "queued_count", b"queued_count"]) -> None: ...
 
 Global___ReanalyzeImagesResponse: typing_extensions.TypeAlias = ReanalyzeImagesResponse

@@ -160,7 +160,7 @@ async def test_rest_lists_pages_and_refuses_with_reasons(suite: Suite, photo_pat
         missing = await web.get("/v1/images/00000000-0000-7000-8000-000000000000")
         assert missing.status_code == 404
         assert missing.json()["details"][0]["reason"] == "IMAGE_NOT_FOUND"
-        later = await web.get("/v1/people")
+        later = await web.get("/v1/batches")
         assert later.status_code == 501
         assert later.json()["details"][0]["reason"] == "NOT_SERVED_YET"
         assert (await web.get("/v1/nothing-here")).status_code == 404

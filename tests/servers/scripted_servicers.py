@@ -15,7 +15,7 @@ from grpc_health.v1.health import aio as health_aio
 
 from services.runtime import statuses
 from services.runtime.context import current_request_id
-from services.runtime.errors import NotFoundError, Reason, ServiceError
+from services.runtime.errors import AbortedError, FailedPreconditionError, NotFoundError, Reason, ServiceError
 from services.runtime.interceptors import Context, interceptor_chain
 from services.runtime.telemetry import build_metrics
 from sightmill.v1 import (
@@ -42,6 +42,11 @@ class ScriptedCatalog(catalog_pb2_grpc.CatalogServiceServicer):
         self.calls: list[str] = []
         self.request_ids: list[str] = []
         self.writes: list[catalog_pb2.WriteAnalysesRequest] = []
+        self.collected: dict[str, int] = {}  # generation by digest
+        self.condemned: list[catalog_pb2.CondemnedBlob] = []
+        self.forgotten: list[str] = []
+        self.page_limit = 1_000
+        self.known_blobs: set[str] = set()
         self._by_request: dict[str, str] = {}
 
     def add(self, **values: object) -> Image:
@@ -69,6 +74,9 @@ class ScriptedCatalog(catalog_pb2_grpc.CatalogServiceServicer):
         self._begin("CreateImage")
         if name := self._by_request.get(request.request_id):
             return catalog_pb2.CreateImageResponse(image=self.images[name], created=False)
+        generation = self.collected.get(request.image.sha256, 0)
+        if generation != request.blob_generation:
+            raise AbortedError(Reason.BLOB_COLLECTED, "The bytes were collected.", generation=generation)
         image = self.add()
         kept = Image()
         kept.CopyFrom(request.image)
@@ -104,6 +112,48 @@ class ScriptedCatalog(catalog_pb2_grpc.CatalogServiceServicer):
         ]
         return catalog_pb2.ListImagesResponse(images=found[: request.page_size])
 
+    async def ListStaleImages(
+        self, request: catalog_pb2.ListStaleImagesRequest, context: Context
+    ) -> catalog_pb2.ListStaleImagesResponse:
+        self._begin("ListStaleImages")
+        current = (request.version, request.settings_digest)
+        stale = [
+            image
+            for image in self.images.values()
+            if image.state in {Image.PROCESSED, Image.FAILED}
+            and not any(
+                known.analyzer == request.analyzer and (known.version, known.settings_digest) == current
+                for known in self.analyses.get(image.sha256, [])
+            )
+        ]
+        start = int(request.page_token or 0)
+        end = start + min(request.page_size, self.page_limit)
+        return catalog_pb2.ListStaleImagesResponse(
+            images=stale[start:end], next_page_token=str(end) if end < len(stale) else ""
+        )
+
+    async def CondemnBlobs(
+        self, request: catalog_pb2.CondemnBlobsRequest, context: Context
+    ) -> catalog_pb2.CondemnBlobsResponse:
+        self._begin("CondemnBlobs")
+        return catalog_pb2.CondemnBlobsResponse(blobs=self.condemned[: request.max_count])
+
+    async def ForgetBlobs(
+        self, request: catalog_pb2.ForgetBlobsRequest, context: Context
+    ) -> catalog_pb2.ForgetBlobsResponse:
+        self._begin("ForgetBlobs")
+        self.forgotten += request.sha256
+        self.condemned = [blob for blob in self.condemned if blob.sha256 not in request.sha256]
+        return catalog_pb2.ForgetBlobsResponse()
+
+    async def AdoptBlobs(
+        self, request: catalog_pb2.AdoptBlobsRequest, context: Context
+    ) -> catalog_pb2.AdoptBlobsResponse:
+        self._begin("AdoptBlobs")
+        unknown = {blob.sha256 for blob in request.blobs} - self.known_blobs
+        self.known_blobs |= unknown
+        return catalog_pb2.AdoptBlobsResponse(adopted_count=len(unknown))
+
     async def StartImages(
         self, request: catalog_pb2.StartImagesRequest, context: Context
     ) -> catalog_pb2.StartImagesResponse:
@@ -137,6 +187,8 @@ class ScriptedCatalog(catalog_pb2_grpc.CatalogServiceServicer):
 
     def _write(self, request: catalog_pb2.WriteAnalysesRequest) -> None:
         image = self.find(request.image)
+        if image.state == Image.PROCESSED and request.state == Image.FAILED:
+            raise FailedPreconditionError(Reason.WRONG_STATE, "It was processed.", state="PROCESSED")
         self.writes.append(request)
         self.analyses.setdefault(image.sha256, []).extend(request.analyses)
         for analysis in request.analyses:
@@ -144,7 +196,7 @@ class ScriptedCatalog(catalog_pb2_grpc.CatalogServiceServicer):
             image.caption.CopyFrom(analysis.caption) if analysis.HasField("caption") else None
         if request.HasField("error"):
             image.error.CopyFrom(request.error)
-        if image.state not in FINAL:
+        if image.state != request.state:
             self.change(image, request.state)
 
     def _begin(self, method: str) -> None:

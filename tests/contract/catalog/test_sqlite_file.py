@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from services.catalog.model import ImageQuery, PageOrder
-from services.catalog.sqlite_store import SqliteOptions, open_sqlite_store
+from services.catalog.sqlite.store import SqliteOptions, open_sqlite_store
 from services.catalog.states import ImageState
 from services.catalog.store import CatalogStore
 from services.runtime.errors import Reason, ServiceError
 from sightmill.v1 import errors_pb2
-from tests.contract.catalog.adapters import analysis, new_image, outcome
+from tests.contract.catalog.adapters import analysis, insights, new_image, outcome, write_outcome
 
 
 @pytest.fixture
@@ -88,10 +88,56 @@ async def test_a_database_with_one_damaged_page_is_refused_and_left_alone(path: 
     assert path.read_bytes() == content
 
 
-async def test_a_truncated_database_is_refused(path: Path) -> None:
+def damage_list(path: Path) -> None:
+    """Overwrites the page that every walk over the images begins at."""
+    connection = sqlite3.connect(path)
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'facts'").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4_096)
+        file.write(b"\xa5" * 64)
+
+
+async def test_a_large_file_that_was_closed_in_order_opens_without_a_full_check(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.catalog.sqlite.schema._ALWAYS_CHECKED_BYTES", 0)
+    await fill(path)
+    damage_list(path)
+    async with open_sqlite_store(SqliteOptions(path)) as store:
+        # Once somebody meets the damage, nothing is written any more.
+        for call in (
+            lambda: store.list_images(ImageQuery(), PageOrder(10), with_results=False),
+            store.ping,
+        ):
+            with pytest.raises(ServiceError) as refusal:
+                await call()
+            assert refusal.value.reason == Reason.DATA_DAMAGED
+    # Damage leaves the mark of a file in use, so that now all of it is checked.
+    await refused_open(path, Reason.DATA_DAMAGED)
+
+
+async def test_a_large_file_that_was_not_closed_in_order_is_checked(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.catalog.sqlite.schema._ALWAYS_CHECKED_BYTES", 0)
+    await fill(path)
+    copy = tmp_path / "copy.sqlite3"
+    async with open_sqlite_store(SqliteOptions(path)):
+        # What a crash at this moment would leave.
+        for suffix in ("-wal", ""):
+            copy.with_name(copy.name + suffix).write_bytes(path.with_name(path.name + suffix).read_bytes())
+    damage_list(copy)
+    await refused_open(copy, Reason.DATA_DAMAGED)
+
+
+async def test_a_truncated_database_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(path)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2 // 4_096 * 4_096])
+    await refused_open(path, Reason.DATA_DAMAGED)
+    # Also without the check that reads everything.
+    monkeypatch.setattr("services.catalog.sqlite.schema._ALWAYS_CHECKED_BYTES", 0)
     await refused_open(path, Reason.DATA_DAMAGED)
 
 
@@ -148,9 +194,9 @@ async def test_a_full_disk_is_told_and_survived(path: Path) -> None:
 async def test_of_a_group_that_does_not_fit_nothing_is_stored(path: Path) -> None:
     async with open_sqlite_store(SqliteOptions(path, max_bytes=300_000)) as store:
         await store.create_image(new_image(), "")
-        large = outcome(1, analysis(result=bytes(400_000)), state=ImageState.PROCESSED)
+        large = outcome(1, analysis(result=insights("a" * 400_000)), state=ImageState.PROCESSED)
         small = [store.create_image(new_image(f"{index}"), "") for index in range(10)]
-        answers = await asyncio.gather(store.write_outcome(large), *small, return_exceptions=True)
+        answers = await asyncio.gather(write_outcome(store, large), *small, return_exceptions=True)
         assert isinstance(answers[0], ServiceError)
         assert answers[0].reason == Reason.STORAGE_FULL
         stored = 1 + sum(not isinstance(answer, BaseException) for answer in answers[1:])
@@ -169,7 +215,7 @@ async def test_damage_that_shows_later_ends_all_writing(path: Path) -> None:
         for call in (
             lambda: store.list_images(ImageQuery(), PageOrder(10), with_results=False),
             lambda: store.create_image(new_image("late"), ""),
-            lambda: store.write_outcome(outcome(3, state=ImageState.PROCESSED)),
+            lambda: write_outcome(store, outcome(3, state=ImageState.PROCESSED)),
             store.ping,
         ):
             with pytest.raises(ServiceError) as refusal:
@@ -193,7 +239,7 @@ async def test_two_processes_may_share_a_file(path: Path) -> None:
 async def test_a_store_locked_by_somebody_else_is_unavailable(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.catalog.sqlite_schema.BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr("services.catalog.sqlite.schema.BUSY_TIMEOUT_MS", 50)
     async with open_sqlite_store(SqliteOptions(path)) as store:
         await store.create_image(new_image(), "")
         other = sqlite3.connect(path, isolation_level=None)

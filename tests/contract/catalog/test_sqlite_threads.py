@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from services.catalog.sqlite_readers import SqliteReaders
-from services.catalog.sqlite_schema import open_database
-from services.catalog.sqlite_writer import SqliteWriter
+from services.catalog.sqlite.faults import damaged
+from services.catalog.sqlite.readers import SqliteReaders
+from services.catalog.sqlite.schema import open_database
+from services.catalog.sqlite.writer import SqliteWriter
 from services.runtime.errors import Reason, ServiceError
 
 WAIT_S = 10.0
@@ -76,6 +77,34 @@ async def test_what_waits_is_committed_together(writer: SqliteWriter, path: Path
     # The one that was held, then eight in groups of at most four.
     assert len(commits) == 3
     assert notes(path) == [f"{index}" for index in range(8)]
+
+
+async def test_a_group_ends_when_its_time_is_over(
+    writer: SqliteWriter, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.catalog.sqlite.writer._GROUP_TIME_S", -1.0)
+    commits: list[str] = []
+    writer._connection.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
+    task, release = await held(writer)
+    waiting = [asyncio.create_task(writer.run(note(f"{index}"), WAIT_S)) for index in range(3)]
+    await asyncio.sleep(0)
+    release.set()
+    await asyncio.gather(task, *waiting)
+    assert len(commits) == 4
+    assert notes(path) == ["0", "1", "2"]
+
+
+async def test_nothing_that_waits_is_written_on_damaged_ground(writer: SqliteWriter, path: Path) -> None:
+    task, release = await held(writer)
+    waiting = asyncio.create_task(writer.run(note("late"), WAIT_S))
+    await asyncio.sleep(0)
+    writer.refuse_all(damaged("A test says so"))
+    release.set()
+    await task
+    with pytest.raises(ServiceError) as refusal:
+        await waiting
+    assert refusal.value.reason == Reason.DATA_DAMAGED
+    assert notes(path) == []
 
 
 async def test_one_failing_change_takes_no_other_with_it(writer: SqliteWriter, path: Path) -> None:

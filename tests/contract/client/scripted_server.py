@@ -181,6 +181,9 @@ class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
         self.deleted: list[catalog_pb2.DeleteImageRequest] = []
         self.metadata: dict[str, str] = {}
         self.calls = 0
+        self.searches: dict[str, catalog_pb2.SearchImagesResponse] = {}
+        # None breaks the stream off, b"wait" is never sent.
+        self.export_pieces: list[bytes | None] = []
 
     async def _begin(self, context: Context) -> None:
         self.calls += 1
@@ -207,6 +210,23 @@ class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
         await self._begin(context)
         self.deleted.append(request)
         return catalog_pb2.DeleteImageResponse()
+
+    async def SearchImages(
+        self, request: catalog_pb2.SearchImagesRequest, context: Context
+    ) -> catalog_pb2.SearchImagesResponse:
+        await self._begin(context)
+        return self.searches[request.page_token]
+
+    async def ExportResults(
+        self, request: catalog_pb2.ExportResultsRequest, context: Context
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        await self._begin(context)
+        for piece in self.export_pieces:
+            if piece is None:
+                await context.abort(grpc.StatusCode.INTERNAL, "gone")
+            if piece == b"wait":
+                await asyncio.Event().wait()
+            yield httpbody_pb2.HttpBody(content_type="text/csv", data=piece)
 
     async def GetStats(
         self, request: catalog_pb2.GetStatsRequest, context: Context

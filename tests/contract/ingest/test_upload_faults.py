@@ -135,7 +135,6 @@ async def test_what_comes_in_a_later_version_says_so(api: Ingest) -> None:
     batches = batches_pb2_grpc.BatchServiceStub(api.running.channel)
     calls = [
         api.stub.ImportImage(ingest_pb2.ImportImageRequest(url="http://x"), timeout=10),
-        api.stub.ReanalyzeImages(ingest_pb2.ReanalyzeImagesRequest(), timeout=10),
         batches.GetBatch(batches_pb2.GetBatchRequest(name="batches/1"), timeout=10),
         batches.WatchBatch(batches_pb2.WatchBatchRequest(name="batches/1"), timeout=10),
     ]

@@ -17,7 +17,7 @@ from services.runtime import statuses
 from services.runtime.blobs.folder_blobs import FolderBlobs
 from services.runtime.blobs.options import BlobOptions
 from services.runtime.errors import ServiceError
-from services.runtime.queue.port import LaneState, WorkQueue
+from services.runtime.queue.port import Lane, LaneState, WorkQueue
 from sightmill.v1 import catalog_pb2, ingest_pb2, ingest_pb2_grpc
 from tests.servers.running_app import RunningApp
 from tests.servers.scripted_servicers import Rooms
@@ -137,8 +137,8 @@ async def broken_off(call: Any) -> grpc.aio.AioRpcError:
     raise AssertionError("The call ended well.")
 
 
-async def lane_becomes(queue: WorkQueue, wanted: LaneState, what: str) -> None:
+async def lane_becomes(queue: WorkQueue, wanted: LaneState, what: str, lane: Lane = UPLOADS) -> None:
     async def holds() -> bool:
-        return await queue.lane_state(UPLOADS) == wanted
+        return await queue.lane_state(lane) == wanted
 
     await until(holds, what, 20)

@@ -97,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         """Deletes an image."""
         self.stand_in.requests.append(f"DELETE {self.path}")
         self.stand_in.images.pop(urlsplit(self.path).path.removeprefix("/v1/"), None)
-        self._send_json(200, {"unreferenced_blob_keys": []})
+        self._send_json(200, {})
 
     def do_POST(self) -> None:
         """Takes an upload of one file."""

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from services.catalog.convert import analysis_message, image_message, stats_message
+from services.catalog.conditions import TermField
+from services.catalog.convert import analysis_message, count_messages, image_message, stats_message
 from services.catalog.model import AnalysisRecord, CatalogStats, ImageRecord, NewImage
 from services.catalog.states import ImageState
 from services.runtime.errors import DataLossError, Reason
-from sightmill.v1 import captioner_pb2
+from sightmill.v1 import captioner_pb2, catalog_pb2
 
 RECORD = ImageRecord(
     uuid=uuid.UUID("0190c0de-0000-7000-8000-000000000001"),
@@ -37,6 +38,14 @@ def test_every_field_has_its_place() -> None:
     assert message.process_options.skip_analysis
     assert message.HasField("insights")
     assert message.caption.text == "A boat."
+    assert not message.HasField("corrections")
+
+
+def test_corrections_stand_beside_what_was_computed() -> None:
+    said = catalog_pb2.Corrections(caption="A ship.")
+    message = image_message(replace(RECORD, corrections=said.SerializeToString()))
+    assert message.caption.text == "A boat."
+    assert message.corrections == said
 
 
 def test_what_is_not_there_is_absent() -> None:
@@ -70,3 +79,21 @@ def test_counts_go_by_the_names_of_the_contract() -> None:
         ("IMAGE_FORMAT_JPEG", 2),
         ("IMAGE_FORMAT_AVIF", 1),
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "name"),
+    [
+        ("state", "3", "PROCESSED"),
+        ("format", "8", "IMAGE_FORMAT_AVIF"),
+        ("blur", "3", "BLUR_LEVEL_HIGH"),
+        ("scene", "2", "SCENE_TYPE_OUTDOOR"),
+        ("has_text", "0", "false"),
+        ("faces", "10", "10"),
+        ("tag", "1", "1"),
+        ("label", "a=1", "a=1"),
+    ],
+)
+def test_values_go_by_the_names_of_the_contract(field: TermField, value: str, name: str) -> None:
+    (count,) = count_messages(field, [(value, 4)])
+    assert (count.value, count.count) == (name, 4)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
-from google.protobuf.field_mask_pb2 import FieldMask
+from collections.abc import Callable
+from typing import Any
 
-from services.catalog.image_requests import parse_label_update, parse_new_image, parse_started
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from services.catalog.model import StrayBlob
+from services.catalog.requests.images import (
+    parse_condemned,
+    parse_forgotten,
+    parse_new_image,
+    parse_started,
+    parse_strays,
+)
 from services.catalog.states import ImageState
 from services.runtime.errors import Reason, ServiceError
 from sightmill.v1 import catalog_pb2, common_pb2
@@ -93,44 +103,67 @@ def test_a_request_id_is_short_printable_ascii(request_id: str) -> None:
     assert refusal.value.metadata["field"] == "request_id"
 
 
-def test_corrections_are_refused_rather_than_ignored() -> None:
-    request = catalog_pb2.CreateImageRequest(image=image(corrections=catalog_pb2.Corrections()))
-    with pytest.raises(ServiceError) as refusal:
-        parse_new_image(request)
-    assert refusal.value.reason == Reason.NOT_SERVED_YET
-
-
 @pytest.mark.parametrize(
-    ("etag", "revision"),
-    [("", None), ("7", 7), ("0", 0), ("-1", 0), ("x", 0), ("07", 0), ("9" * 30, 0), ("7\n", 0)],
-)
-def test_an_etag_that_was_never_given_out_is_never_current(etag: str, revision: int | None) -> None:
-    request = catalog_pb2.UpdateImageRequest(
-        image=catalog_pb2.Image(name="images/1", labels={"a": "b"}, etag=etag),
-        update_mask=FieldMask(paths=["labels"]),
-    )
-    assert parse_label_update(request) == (1, {"a": "b"}, revision)
-
-
-@pytest.mark.parametrize(
-    ("paths", "reason"),
+    ("fields", "field"),
     [
-        ([], Reason.INVALID_FIELD),
-        (["*"], Reason.INVALID_FIELD),
-        (["state"], Reason.INVALID_FIELD),
-        (["labels", "display_name"], Reason.INVALID_FIELD),
-        (["labels.album"], Reason.NOT_SERVED_YET),
-        (["corrections"], Reason.NOT_SERVED_YET),
-        (["corrections.caption"], Reason.NOT_SERVED_YET),
+        ({}, "unreferenced_for"),
+        ({"unreferenced_for": Duration(seconds=-1)}, "unreferenced_for"),
+        ({"unreferenced_for": Duration(nanos=-1)}, "unreferenced_for"),
+        ({"unreferenced_for": Duration(seconds=2**62)}, "unreferenced_for"),
+        ({"unreferenced_for": Duration(), "max_count": -1}, "max_count"),
+        ({"unreferenced_for": Duration(), "max_count": 1_001}, "max_count"),
     ],
 )
-def test_only_labels_are_changed(paths: list[str], reason: int) -> None:
-    request = catalog_pb2.UpdateImageRequest(
-        image=catalog_pb2.Image(name="images/1"), update_mask=FieldMask(paths=paths)
-    )
+def test_garbage_is_asked_for_within_bounds(fields: dict[str, object], field: str) -> None:
     with pytest.raises(ServiceError) as refusal:
-        parse_label_update(request)
-    assert refusal.value.reason == reason
+        parse_condemned(catalog_pb2.CondemnBlobsRequest(**fields))  # type: ignore[arg-type]
+    assert refusal.value.metadata["field"] == field
+
+
+def test_garbage_has_an_age_and_a_count() -> None:
+    request = catalog_pb2.CondemnBlobsRequest(unreferenced_for=Duration(seconds=3, nanos=5_000))
+    assert parse_condemned(request) == (3_000_005, 100)
+    request.max_count = 1_000
+    assert parse_condemned(request) == (3_000_005, 1_000)
+
+
+def test_strays_and_what_is_forgotten_are_named_once() -> None:
+    stray = catalog_pb2.StrayBlob(sha256="ab" * 32, blob_key="key", size_bytes=1)
+    request = catalog_pb2.AdoptBlobsRequest(blobs=[stray, stray])
+    assert parse_strays(request) == [StrayBlob("ab" * 32, "key", 1)]
+    forgotten = catalog_pb2.ForgetBlobsRequest(sha256=["ab" * 32, "cd" * 32, "ab" * 32])
+    assert parse_forgotten(forgotten) == ["ab" * 32, "cd" * 32]
+
+
+@pytest.mark.parametrize(
+    ("parse", "request_", "field"),
+    [
+        (parse_strays, catalog_pb2.AdoptBlobsRequest(), "blobs"),
+        (parse_strays, catalog_pb2.AdoptBlobsRequest(blobs=[catalog_pb2.StrayBlob()] * 1_001), "blobs"),
+        (
+            parse_strays,
+            catalog_pb2.AdoptBlobsRequest(
+                blobs=[catalog_pb2.StrayBlob(sha256="x", blob_key="k", size_bytes=1)]
+            ),
+            "blobs.sha256",
+        ),
+        (parse_forgotten, catalog_pb2.ForgetBlobsRequest(), "sha256"),
+        (parse_forgotten, catalog_pb2.ForgetBlobsRequest(sha256=["ab" * 32] * 1_001), "sha256"),
+        (parse_forgotten, catalog_pb2.ForgetBlobsRequest(sha256=["AB" * 32]), "sha256"),
+    ],
+)
+def test_blobs_are_named_within_bounds(parse: Callable[[Any], object], request_: Any, field: str) -> None:
+    with pytest.raises(ServiceError) as refusal:
+        parse(request_)
+    assert refusal.value.reason == Reason.INVALID_FIELD
+    assert refusal.value.metadata["field"] == field
+
+
+@pytest.mark.parametrize("generation", [-1, -(2**63)])
+def test_a_generation_was_named_before(generation: int) -> None:
+    with pytest.raises(ServiceError) as refusal:
+        parse_new_image(catalog_pb2.CreateImageRequest(image=image(), blob_generation=generation))
+    assert refusal.value.metadata["field"] == "blob_generation"
 
 
 def test_each_started_image_is_named_once() -> None:

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import status_pb2
 
 from services.catalog.model import AnalysisRecord, Outcome
-from services.catalog.outcome_requests import MAX_RESULT_BYTES, parse_outcome
+from services.catalog.requests.outcomes import MAX_RESULT_BYTES, parse_outcome
 from services.catalog.states import ImageState
 from services.runtime.errors import Reason, ServiceError
 from sightmill.v1 import analyzer_pb2, captioner_pb2, catalog_pb2

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.catalog.page_tokens import make_page_token, read_page_token
+from services.catalog.requests.page_tokens import (
+    Place,
+    make_page_token,
+    read_count_token,
+    read_number_token,
+    read_page_token,
+    read_text_token,
+)
 from services.runtime.errors import InvalidArgumentError, Reason
 
 INT64 = st.integers(min_value=-(2**63), max_value=2**63 - 1)
@@ -18,6 +25,32 @@ INT64 = st.integers(min_value=-(2**63), max_value=2**63 - 1)
 @given(st.binary(max_size=64), INT64, INT64)
 def test_a_token_gives_the_place_back(query: bytes, time_us: int, number: int) -> None:
     assert read_page_token(query, make_page_token(query, (time_us, number))) == (time_us, number)
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=50)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=64), INT64, TEXT)
+def test_every_kind_of_place_comes_back(query: bytes, number: int, text: str) -> None:
+    assert read_count_token(query, make_page_token(query, (number, text))) == (number, text)
+    assert read_text_token(query, make_page_token(query, (text,))) == text
+    assert read_number_token(query, make_page_token(query, (number,))) == number
+    for read in (read_count_token, read_text_token, read_number_token):
+        assert read(query, "") is None
+
+
+@pytest.mark.parametrize("place", [(), (1,), ("a",), (1, "a"), ("a", 1), (1, 2), (1, 2, 3)])
+def test_a_place_of_another_kind_is_refused(place: Place) -> None:
+    token = make_page_token(b"query", place)
+    readers = {(1, 2): read_page_token, (1, "a"): read_count_token, ("a",): read_text_token}
+    for kind, read in {**readers, (1,): read_number_token}.items():
+        if kind == place:
+            assert read(b"query", token) in {place, place[0]}
+            continue
+        with pytest.raises(InvalidArgumentError) as refusal:
+            read(b"query", token)
+        assert refusal.value.reason == Reason.INVALID_PAGE_TOKEN
 
 
 def test_the_first_page_has_no_token_and_the_last_gives_none() -> None:

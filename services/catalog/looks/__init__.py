@@ -1,0 +1,1 @@
+"""How images look: similar ones, and copies."""

@@ -1,0 +1,1 @@
+"""A catalog copied from one store to the other."""

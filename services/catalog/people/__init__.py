@@ -1,0 +1,1 @@
+"""People: faces that belong together, and what was decided of them."""

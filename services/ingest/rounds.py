@@ -1,0 +1,34 @@
+"""Work that is done again and again in the background."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+import grpc
+import structlog
+
+from services.runtime import statuses
+from services.runtime.errors import ServiceError
+
+
+async def waited(stopping: asyncio.Event, seconds: float) -> bool:
+    """Waits; True when it is time to stop."""
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def attempted(room: str, event: str, work: Awaitable[int]) -> None:
+    """Does one round of work and logs how much it was; what does not answer now will in another round."""
+    log = structlog.get_logger(room)
+    try:
+        count = await work
+    except (ServiceError, grpc.aio.AioRpcError, TimeoutError) as fault:
+        error = statuses.translate(fault)
+        log.warning("not now", reason=error.reason_name if error else "unknown")
+    else:
+        if count:
+            log.info(event, count=count)
