@@ -15,10 +15,10 @@ from pathlib import Path
 from statistics import median
 
 import grpc
-import numpy as np
 import psutil
 
-from bench.catalog.data import SETTINGS, VERSION, made_images, word
+from bench.catalog.data import SETTINGS, VERSION, made_images
+from bench.catalog.reads import FILTERS, PAGE, PAGES_A_FILTER, p99, search_text
 from bench.figures import Figure, Figures
 from services.runtime.channels import message_options
 from sightmill.v1 import analyzer_pb2, captioner_pb2, catalog_pb2, catalog_pb2_grpc
@@ -26,30 +26,8 @@ from sightmill.v1 import analyzer_pb2, captioner_pb2, catalog_pb2, catalog_pb2_g
 ROOT = Path(__file__).parents[2]
 MAX_MESSAGE_BYTES = 72 * 1024 * 1024
 DEADLINE_S = 60.0
-_POINTS, _PAGES, _SEARCHES, _SIMILAR = 3_000, 1_000, 300, 200
+_POINTS, _PAGES, _SEARCHES = 2_000, 300, 200
 _WRITE_S = 20.0
-# What people filter by: rare and common values, numbers, several at once, and what nothing meets.
-FILTERS = (
-    "state = PROCESSED",
-    "format = HEIC",
-    f"tag = {word(0)}",
-    f"tag = {word(3_000)}",
-    f"tag = {word(5)} AND scene = NATURE",
-    f"tag = {word(5)} AND tag = {word(9)} AND width > 1000",
-    'camera = "Camera 3"',
-    'camera = "Camera 30" AND blur_level = HIGH',
-    "provider = mistral AND has_text = true",
-    "quality_score > 75.5",
-    "face_count >= 5 AND size_bytes > 5000000",
-    "size_bytes > 900000000",
-    'labels.album = "album-7"',
-    'color = "#1e90ff"',
-    'color = "#1e90ff" AND scene = NATURE AND has_text = false',
-    "display_name : 0004242",
-    f"NOT tag = {word(0)} AND blur_level = LOW",
-    f"(tag = {word(40)} OR tag = {word(700)}) AND format = PNG",
-    'create_time > "2100-01-01T00:00:00Z"',
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,64 +86,28 @@ def _wait_until_it_answers(stub: catalog_pb2_grpc.CatalogServiceStub) -> None:
 
 
 def run(running: Running, images: int) -> Figures:
-    """Latencies of one caller, one call after the other, over gRPC."""
+    """What one caller waits over gRPC, one call after the other."""
     stub = running.stub
     chance = random.Random(7)  # noqa: S311  no secret
+    empty = [_timed(lambda: _stats(stub)) for _ in range(_POINTS)]
     points = [_timed(lambda: _point(stub, chance.randrange(images) + 1)) for _ in range(_POINTS)]
     pages = _walk_times(stub, "", _PAGES)
-    filtered = {text: _walk_times(stub, text, 30) for text in FILTERS}
+    filtered = [time_ms for text in FILTERS for time_ms in _walk_times(stub, text, PAGES_A_FILTER)]
     searches = [_timed(lambda: _search(stub, chance)) for _ in range(_SEARCHES)]
-    looks = [
-        _timed(lambda: _similar(stub, chance.randrange(images) + 1, catalog_pb2.SIMILARITY_MEASURE_LOOK))
-        for _ in range(_SIMILAR)
-    ]
-    colors = [
-        _timed(lambda: _similar(stub, chance.randrange(images) + 1, catalog_pb2.SIMILARITY_MEASURE_COLOR))
-        for _ in range(_SIMILAR)
-    ]
-    facets = [_timed(lambda: _facets(stub)) for _ in range(200)]
     busy_points, busy_pages, written = _while_writing(stub, images)
-    for text, times in filtered.items():
-        print(f"  {_p99(times):7.1f} ms p99  {text}", file=sys.stderr)
-    every_filtered = [time_ms for times in filtered.values() for time_ms in times]
+    writing = f"while another client writes {written:,.0f} analyses/s over one stream"
     return {
-        "start_s": Figure(
-            running.start_s, "s", "lower", f"from the start of the process to READY, {images:,} images"
-        ),
-        "point_p99_ms": Figure(_p99(points), "ms", "lower", "GetImage with results, random numbers", goal=3),
-        "page_p99_ms": Figure(
-            _p99(pages), "ms", "lower", "ListImages, 50 a page, newest first, page after page", goal=10
-        ),
-        "filtered_page_p99_ms": Figure(
-            _p99(every_filtered),
-            "ms",
-            "lower",
-            f"the same with each of {len(FILTERS)} filters, 30 pages each",
-            goal=25,
-        ),
-        "search_p50_ms": Figure(
-            median(searches),
-            "ms",
-            "lower",
-            "SearchImages: one to three words, frequent and rare, phrases, prefixes",
-            goal=30,
-        ),
-        "search_p99_ms": Figure(_p99(searches), "ms", "lower", "the same"),
-        "similar_p99_ms": Figure(_p99(looks), "ms", "lower", "ListSimilarImages by LOOK", goal=50),
-        "similar_color_p99_ms": Figure(_p99(colors), "ms", "lower", "ListSimilarImages by COLOR", goal=50),
-        "facets_p99_ms": Figure(_p99(facets), "ms", "lower", "ListFacets of tags, 50 most frequent"),
+        "start_s": Figure(running.start_s, "s", "lower", f"to READY, {images:,} images"),
+        "rpc_stats_p99_ms": Figure(p99(empty), "ms", "lower", "GetStats over gRPC: what any call costs"),
+        "rpc_point_p99_ms": Figure(p99(points), "ms", "lower", "GetImage over gRPC"),
+        "rpc_page_p99_ms": Figure(p99(pages), "ms", "lower", "ListImages over gRPC"),
+        "rpc_filtered_page_p99_ms": Figure(p99(filtered), "ms", "lower", "ListImages with filters over gRPC"),
+        "rpc_search_p50_ms": Figure(median(searches), "ms", "lower", "SearchImages over gRPC"),
         "point_while_writing_p99_ms": Figure(
-            _p99(busy_points),
-            "ms",
-            "lower",
-            f"GetImage while another client writes {written:,.0f} analyses/s",
-            goal=10,
+            p99(busy_points), "ms", "lower", f"GetImage over gRPC {writing}", goal=10
         ),
         "page_while_writing_p99_ms": Figure(
-            _p99(busy_pages), "ms", "lower", "ListImages in the same time", goal=10
-        ),
-        "written_while_reading_per_s": Figure(
-            written, "analyses/s", "higher", "over one WriteAnalyses stream"
+            p99(busy_pages), "ms", "lower", f"ListImages over gRPC {writing}", goal=10
         ),
     }
 
@@ -189,8 +131,8 @@ def _timed(call: Callable[[], object]) -> float:
     return 1_000 * (time.perf_counter() - started_s)
 
 
-def _p99(times: list[float]) -> float:
-    return float(np.percentile(times, 99))
+def _stats(stub: catalog_pb2_grpc.CatalogServiceStub) -> None:
+    stub.GetStats(catalog_pb2.GetStatsRequest(), timeout=DEADLINE_S)
 
 
 def _point(stub: catalog_pb2_grpc.CatalogServiceStub, number: int) -> None:
@@ -201,7 +143,7 @@ def _point(stub: catalog_pb2_grpc.CatalogServiceStub, number: int) -> None:
 
 def _walk_times(stub: catalog_pb2_grpc.CatalogServiceStub, text: str, pages: int) -> list[float]:
     """Times of the first pages of a list."""
-    request = catalog_pb2.ListImagesRequest(page_size=50, filter=text)
+    request = catalog_pb2.ListImagesRequest(page_size=PAGE, filter=text)
     times = []
     for _ in range(pages):
         started_s = time.perf_counter()
@@ -214,28 +156,8 @@ def _walk_times(stub: catalog_pb2_grpc.CatalogServiceStub, text: str, pages: int
 
 
 def _search(stub: catalog_pb2_grpc.CatalogServiceStub, chance: random.Random) -> None:
-    ranks = [int(20_000 ** chance.random()) - 1 for _ in range(3)]
-    kind = chance.randrange(5)
-    text = {
-        0: word(ranks[0]),
-        1: f"{word(ranks[0])} {word(ranks[1])}",
-        2: f"{word(ranks[0])} {word(ranks[1])} {word(ranks[2])}",
-        3: f'"{word(ranks[0])} {word(ranks[1])}"',
-        4: f"{word(ranks[0])[:4]}*",
-    }[kind]
-    stub.SearchImages(catalog_pb2.SearchImagesRequest(text=text, page_size=50), timeout=DEADLINE_S)
-
-
-def _similar(
-    stub: catalog_pb2_grpc.CatalogServiceStub, number: int, measure: catalog_pb2.SimilarityMeasure.ValueType
-) -> None:
-    request = catalog_pb2.ListSimilarImagesRequest(name=f"images/{number}", measure=measure, max_distance=10)
-    stub.ListSimilarImages(request, timeout=DEADLINE_S)
-
-
-def _facets(stub: catalog_pb2_grpc.CatalogServiceStub) -> None:
-    answer = stub.ListFacets(catalog_pb2.ListFacetsRequest(field="tag"), timeout=DEADLINE_S)
-    assert len(answer.counts) == 50
+    request = catalog_pb2.SearchImagesRequest(text=search_text(chance), page_size=PAGE)
+    stub.SearchImages(request, timeout=DEADLINE_S)
 
 
 def _while_writing(

@@ -16,6 +16,7 @@ Lab = tuple[float, float, float]
 NEAR = 20.0
 """Largest CIE76 distance of colours that count as near."""
 _CELL = 20.0
+_ROUNDING = 1e-9
 # Lab of sRGB lies within -108 and 100, so that cells of 20 fit into a cube of 32 a side.
 _CELL_MIDDLE = 16
 _CELL_STRIDES = (1_024, 32, 1)
@@ -33,8 +34,15 @@ def lab_of(rgb: Rgb) -> Lab:
 
 def is_near(wanted: Rgb, colors: Iterable[Rgb]) -> bool:
     """True when one of the colours is near the wanted one."""
-    target = lab_of(wanted)
-    return any(math.dist(target, lab_of(color)) <= NEAR for color in colors)
+    target, darkest, lightest = _target(wanted)
+    linear = _linear_levels()
+    for color in colors:
+        red, green, blue = color
+        # Colours that differ in lightness alone by more need no roots.
+        luminance = 0.2126729 * linear[red] + 0.7151522 * linear[green] + 0.0721750 * linear[blue]
+        if darkest <= luminance <= lightest and math.dist(target, lab_of(color)) <= NEAR:
+            return True
+    return False
 
 
 @lru_cache(maxsize=65_536)
@@ -71,6 +79,24 @@ def cells_near(wanted: Rgb) -> list[str]:
 def _cell_name(place: int) -> str:
     """The cell at a place in a cube of 32 cells a side."""
     return f"{(place >> 10) - _CELL_MIDDLE}:{(place >> 5 & 31) - _CELL_MIDDLE}:{(place & 31) - _CELL_MIDDLE}"
+
+
+@lru_cache(maxsize=256)
+def _target(rgb: Rgb) -> tuple[Lab, float, float]:
+    """A wanted colour, and the luminances between which all colours near it lie."""
+    lab = lab_of(rgb)
+    return lab, _luminance(lab[0] - NEAR) - _ROUNDING, _luminance(lab[0] + NEAR) + _ROUNDING
+
+
+def _luminance(lightness: float) -> float:
+    """Y of L*: the inverse of what ``lab_of`` does."""
+    root = (lightness + 16) / 116
+    return root**3 if root**3 > 216 / 24389 else (116 * root - 16) * 27 / 24389
+
+
+@lru_cache(maxsize=1)
+def _linear_levels() -> tuple[float, ...]:
+    return tuple(map(_linear, range(256)))
 
 
 @lru_cache(maxsize=256)

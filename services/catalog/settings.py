@@ -30,7 +30,7 @@ class CatalogSettings(RuntimeSettings):
     catalog_read_timeout_s: Seconds = Field(10.0, description="longest time that a read may take")
     catalog_write_timeout_s: Seconds = Field(10.0, description="longest time that a change may wait and take")
     catalog_stream_window: int = Field(
-        256, ge=1, le=10_000, description="items of one WriteAnalyses stream in hand"
+        16, ge=1, le=10_000, description="items of one WriteAnalyses stream in hand"
     )
 
     catalog_mongodb_url: SecretStr = Field(

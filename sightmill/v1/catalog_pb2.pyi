@@ -699,7 +699,8 @@ class SearchImagesRequest(google.protobuf.message.Message):
     VIEW_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     text: builtins.str
-    """Words, all of which must occur; "quoted phrase"; prefix*. Required. At most 1,000 characters and 16 words.
+    """Words, all of which must occur; "quoted phrase"; prefix*, of at least three characters. Required. At most 1,000
+    characters and 16 words.
     Case and diacritics do not count.
     """
     page_size: builtins.int

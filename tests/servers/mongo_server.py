@@ -41,10 +41,13 @@ class MongoServer:
             self._process.wait(10)
             self._process = None
 
-    def suspend(self) -> None:
+    async def suspend(self) -> None:
         """Leaves the server with its connections but without an answer, until ``resume``."""
         assert self._process
-        psutil.Process(self._process.pid).suspend()
+        suspended = psutil.Process(self._process.pid)
+        suspended.suspend()
+        # The signal takes its time; a call that is quick would still be answered.
+        await until(lambda: suspended.status() == psutil.STATUS_STOPPED, "the server stands still")
 
     def resume(self) -> None:
         """The server goes on after ``suspend``."""

@@ -11,6 +11,8 @@ from services.catalog.words import words_of
 
 MAX_CHARS = 1_000
 MAX_CLAUSES = 16
+# Shorter ones begin too many words to be looked up in time.
+MIN_PREFIX_CHARS = 3
 _TOKEN = re.compile(r'"([^"]*)"?|([^\s"]+)')
 
 
@@ -20,7 +22,7 @@ def parse_search_words(text: str) -> SearchWords:
     What stands together is searched together: "half-timbered" is a phrase, and so is a run of a script that
     is written without spaces. A quotation mark that is not closed reaches to the end.
 
-    Raises ``InvalidArgumentError(INVALID_FIELD)``: nothing to search, too much, or a prefix of one letter.
+    Raises ``InvalidArgumentError(INVALID_FIELD)``: nothing to search, too much, or too short a prefix.
     """
     if len(text) > MAX_CHARS:
         raise invalid_field("text", f"At most {MAX_CHARS:,} characters.")
@@ -50,8 +52,8 @@ def _clauses(text: str) -> Iterable[tuple[tuple[str, ...], str]]:
         run = tuple(words_of(phrase if bare is None else bare))
         if bare is None or not bare.endswith("*") or not run or _is_whole(run[-1]):
             yield run, ""
-        elif len(run[-1]) == 1:
-            raise invalid_field("text", f"{bare[:100]}: a prefix has at least two letters or digits.")
+        elif len(run[-1]) < MIN_PREFIX_CHARS:
+            raise invalid_field("text", f"{bare[:100]}: a prefix has at least three letters or digits.")
         else:
             yield run[:-1], run[-1]
 

@@ -16,9 +16,7 @@ from services.catalog.sqlite.images import read_images
 from services.catalog.store import SEARCH_WINDOW
 
 _MAX_INT64 = 2**63 - 1
-# Prefixes of this length have an index of their own.
-_INDEXED_CHARS = 2
-# Words that a longer prefix is replaced with at most; looking each up costs about 50 us.
+# Words that a prefix is replaced with at most; looking each up costs about 50 us.
 _MAX_WORDS = 200
 # Below and above all characters of words.
 _FIRST_CHAR, _LAST_CHAR = "\x01", "\U0010ffff"
@@ -79,8 +77,8 @@ def _clauses(connection: sqlite3.Connection, words: SearchWords) -> Iterator[str
     yield from (f'"{word}"' for word in words.words)
     yield from (f'"{" ".join(phrase)}"' for phrase in words.phrases)
     for prefix in words.prefixes:
-        # The index would read all matches of a long prefix before it gives one; words it takes as they come.
-        begun = _words_with(connection, prefix) if len(prefix) > _INDEXED_CHARS else []
+        # The index would read all matches of a prefix before it gives one; words it takes as they come.
+        begun = _words_with(connection, prefix)
         alternatives = " OR ".join(f'"{word}"' for word in begun)
         yield f"({alternatives})" if 0 < len(begun) <= _MAX_WORDS else f'"{prefix}" *'
 

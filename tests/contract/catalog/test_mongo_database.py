@@ -185,7 +185,7 @@ async def test_a_server_that_is_silent_ends_a_call_by_its_deadline(
             return await add_one(database, session)
 
         await database.change(change)
-        server.suspend()
+        await server.suspend()
         try:
             for call in (database.change(change), database.run(database.collection("things").find_one)):
                 with pytest.raises(ServiceError) as fault:

@@ -46,7 +46,8 @@ def test_clauses(text: str, words: SearchWords) -> None:
     [
         ("", "1 to 16"),
         (' * "" ...', "letters or digits"),
-        ("b*", "two letters"),
+        ("b*", "three letters"),
+        ("bo*", "three letters"),
         ("red b*", "b*"),
         (" ".join(f"w{index}" for index in range(17)), "17"),
         ("x" * (MAX_CHARS + 1), "1,000"),
