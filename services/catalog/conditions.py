@@ -5,7 +5,7 @@ A value that was not measured meets no condition of its own, so ``Not`` of one h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,6 +96,7 @@ class Not:
     part: Condition
 
 
+Leaf = Term | Within | NameContains | ColorNear | SameBytes
 Condition = Term | Within | NameContains | ColorNear | SameBytes | All | AnyOf | Not
 EVERYTHING = All()
 
@@ -117,3 +118,15 @@ def any_of(parts: Iterable[Condition]) -> Condition:
 def any_term(field: TermField, values: Iterable[str]) -> Condition:
     """The image has one of these values."""
     return any_of(Term(field, value) for value in dict.fromkeys(values))
+
+
+def leaves(condition: Condition) -> Iterator[Leaf]:
+    """What a condition is made of, without All, AnyOf and Not."""
+    match condition:
+        case All() | AnyOf():
+            for part in condition.parts:
+                yield from leaves(part)
+        case Not():
+            yield from leaves(condition.part)
+        case _:
+            yield condition

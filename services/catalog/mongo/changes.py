@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
+from services.catalog.blob_rules import refuse_lost_bytes, refuse_other_facts
 from services.catalog.model import ANALYZERS, ImageChange, ImageRecord, NewImage
 from services.catalog.mongo.database import MongoDatabase, Session
 from services.catalog.mongo.desk import MongoDesk
@@ -16,15 +17,8 @@ from services.runtime.errors import (
     AbortedError,
     AlreadyExistsError,
     FailedPreconditionError,
-    InvalidArgumentError,
     Reason,
-    UnavailableError,
 )
-
-KEPT, CONDEMNED, COLLECTED = range(3)
-"""What became of bytes: ``fate`` in ``blobs``."""
-# A sweep deletes a batch of files between condemning and forgetting.
-_COLLECTING_RETRY_S = 2.0
 
 
 async def create_image(
@@ -34,8 +28,8 @@ async def create_image(
     number = await desk.begin(numbers=1)
     await desk.load_blobs([new.sha256])
     blob = desk.blobs.setdefault(new.sha256, new_blob(new.sha256, new.blob_key, new.size_bytes))
-    _refuse_other_facts(new, blob)
-    _refuse_lost_bytes(blob, blob_generation)
+    refuse_other_facts(new, blob["blob_key"], blob["size_bytes"])
+    refuse_lost_bytes(blob["fate"], blob["generation"], blob_generation)
     image = new_document(new, number, name, request_id, desk.now_us)
     if new.state.is_final:
         await desk.load_analyses([new.sha256])
@@ -147,29 +141,3 @@ async def _load(desk: MongoDesk, key: ImageKey) -> Document:
     if key not in known:
         raise image_not_found(key)
     return known[key]
-
-
-def _refuse_other_facts(new: NewImage, blob: Document) -> None:
-    for field, given in (("blob_key", new.blob_key), ("size_bytes", new.size_bytes)):
-        if blob[field] != given:
-            raise InvalidArgumentError(
-                Reason.INVALID_FIELD,
-                f"image.{field} is not what is known of these bytes; equal bytes have one key and one size.",
-                field=f"image.{field}",
-                known=blob[field],
-            )
-
-
-def _refuse_lost_bytes(blob: Document, blob_generation: int) -> None:
-    if blob["fate"] == CONDEMNED:
-        raise UnavailableError(
-            Reason.BLOB_BEING_COLLECTED,
-            "These bytes are being collected as garbage at this moment; repeat the call in a moment.",
-            retry_after_s=_COLLECTING_RETRY_S,
-        )
-    if blob["fate"] == COLLECTED and blob["generation"] != blob_generation:
-        raise AbortedError(
-            Reason.BLOB_COLLECTED,
-            "These bytes were collected as garbage; store them again, then repeat with this generation.",
-            generation=blob["generation"],
-        )

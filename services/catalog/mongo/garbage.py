@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from services.catalog.blob_rules import BlobFate
 from services.catalog.model import CondemnedBlob, StrayBlob
-from services.catalog.mongo.changes import COLLECTED, CONDEMNED, KEPT
 from services.catalog.mongo.database import MongoDatabase, Session
 from services.catalog.mongo.desk import MongoDesk
 from services.catalog.mongo.documents import Document
 from services.catalog.mongo.tally import new_blob
 from services.catalog.names import ImageKey, image_not_found
+
+# As plain numbers, which is what documents hold.
+_KEPT, _CONDEMNED, _COLLECTED = (fate.value for fate in BlobFate)
 
 
 async def delete_image(database: MongoDatabase, session: Session, desk: MongoDesk, key: ImageKey) -> None:
@@ -41,14 +44,17 @@ async def condemn_blobs(
 ) -> list[CondemnedBlob]:
     """See ``CatalogStore.condemn_blobs``."""
     found: list[Document] = []
-    for fate, since in ((CONDEMNED, {"$gt": 0}), (KEPT, {"$gt": 0, "$lt": before_us})):
+    for fate, since in (
+        (_CONDEMNED, {"$gt": 0}),
+        (_KEPT, {"$gt": 0, "$lt": before_us}),
+    ):
         cursor = database.collection("blobs").find({"fate": fate, "garbage_since_us": since}, session=session)
         found += await cursor.sort([("garbage_since_us", 1), ("_id", 1)]).limit(most).to_list(None)
     found = sorted(found, key=lambda blob: (blob["garbage_since_us"], blob["_id"]))[:most]
-    digests = sorted(blob["_id"] for blob in found if blob["fate"] == KEPT)
+    digests = sorted(blob["_id"] for blob in found if blob["fate"] == _KEPT)
     if digests:
         await database.collection("blobs").update_many(
-            {"_id": {"$in": digests}}, {"$set": {"fate": CONDEMNED}}, session=session
+            {"_id": {"$in": digests}}, {"$set": {"fate": _CONDEMNED}}, session=session
         )
         await database.collection("analyses").delete_many({"sha256": {"$in": digests}}, session=session)
     return [CondemnedBlob(blob["_id"], blob["blob_key"]) for blob in found]
@@ -57,8 +63,12 @@ async def condemn_blobs(
 async def forget_blobs(database: MongoDatabase, session: Session, digests: Sequence[str]) -> None:
     """See ``CatalogStore.forget_blobs``."""
     await database.collection("blobs").update_many(
-        {"_id": {"$in": sorted(set(digests))}, "fate": CONDEMNED},
-        {"$set": {"fate": COLLECTED}, "$inc": {"generation": 1}, "$unset": {"garbage_since_us": ""}},
+        {"_id": {"$in": sorted(set(digests))}, "fate": _CONDEMNED},
+        {
+            "$set": {"fate": _COLLECTED},
+            "$inc": {"generation": 1},
+            "$unset": {"garbage_since_us": ""},
+        },
         session=session,
     )
 

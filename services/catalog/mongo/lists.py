@@ -10,18 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.catalog.conditions import All, AnyOf, Condition, Not, SameBytes, Term, Within
+from services.catalog.conditions import All, AnyOf, Condition, SameBytes
+from services.catalog.hidden_rules import check_hidden
 from services.catalog.model import ImagePage, ImageQuery, ImageRecord, PageOrder, Position
 from services.catalog.mongo.conditions import Filter, compile_condition, leading_terms
 from services.catalog.mongo.database import MongoDatabase
 from services.catalog.mongo.desk import COUNTERS
 from services.catalog.mongo.documents import RECORD_PROJECTION, Document, record_of
 from services.catalog.mongo.indexes import BY_BYTES, BY_QUALITY, BY_SIZE, BY_TERM, BY_TIME
-from services.catalog.refusals import invalid_field
 from services.catalog.store import MAX_ANSWER_BYTES
 
 _RESULTS_AT_ONCE = 16
-_KNOWN_OF_HIDDEN = {"create_time_us", "size_bytes", "width", "height", "format", "state"}
 _ORDERED = {"size_bytes": BY_SIZE, "quality": BY_QUALITY}
 
 
@@ -57,7 +56,7 @@ async def read_page(
 def walks(query: ImageQuery, order: PageOrder) -> Iterator[Walk]:
     """The walks that together give the page, one after the other."""
     if query.with_hidden:
-        _check_hidden(query.condition, order)
+        check_hidden(query.condition, order.key)
     index, leading = _index(query.condition, order)
     compiled = [leading, compile_condition(query.condition)]
     visible = {"visible": {"$in": [False, True]} if query.with_hidden else True}
@@ -97,28 +96,6 @@ async def read_results(database: MongoDatabase, documents: Sequence[Document]) -
         return {}
     cursor = database.collection("analyses").find({"_id": {"$in": keys}}, {"result": 1})
     return {document["_id"]: document["result"] for document in await cursor.to_list(None)}
-
-
-def _check_hidden(condition: Condition, order: PageOrder) -> None:
-    """Of hidden images the embedded store knows less; what one store refuses the other refuses, too."""
-    if not _is_known_of_hidden(condition):
-        raise invalid_field(
-            "show_deleted", "With it filters know time, size, dimensions, format, state and bytes."
-        )
-    if order.key != "create_time_us":
-        raise invalid_field("order_by", "Must be by time with show_deleted.")
-
-
-def _is_known_of_hidden(condition: Condition) -> bool:
-    match condition:
-        case All() | AnyOf():
-            return all(map(_is_known_of_hidden, condition.parts))
-        case Not():
-            return _is_known_of_hidden(condition.part)
-        case Term() | Within():
-            return condition.field in _KNOWN_OF_HIDDEN
-        case _:
-            return isinstance(condition, SameBytes)
 
 
 def _index(condition: Condition, order: PageOrder) -> tuple[str, Filter]:

@@ -1,29 +1,13 @@
-"""Bytes that images refer to: what is known of them, how many refer to them, what became of them.
-
-Bytes that nothing refers to are garbage. Garbage is condemned before it is collected, and nothing may refer
-to what is condemned: so whoever deletes the bytes needs to look at nothing else.
-"""
+"""Bytes that images refer to: what is known of them, and how many refer to them."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from enum import IntEnum
 
+from services.catalog.blob_rules import refuse_lost_bytes, refuse_other_facts
 from services.catalog.model import ANALYZERS, NewImage
 from services.catalog.sqlite.counters import add_counts
-from services.runtime.errors import AbortedError, InvalidArgumentError, Reason, UnavailableError
-
-# A sweep deletes a batch of files between condemning and forgetting.
-_COLLECTING_RETRY_S = 2.0
-
-
-class BlobFate(IntEnum):
-    """What became of bytes."""
-
-    KEPT = 0
-    CONDEMNED = 1
-    COLLECTED = 2
 
 
 def refer_to_blob(connection: sqlite3.Connection, new: NewImage, blob_generation: int) -> int:
@@ -39,8 +23,8 @@ def refer_to_blob(connection: sqlite3.Connection, new: NewImage, blob_generation
             (digest, new.blob_key, new.size_bytes),
         ).fetchone()
     blob_id, blob_key, size_bytes, fate, generation, ref_count = row
-    _refuse_other_facts(new, blob_key, size_bytes)
-    _refuse_lost_bytes(fate, generation, blob_generation)
+    refuse_other_facts(new, blob_key, size_bytes)
+    refuse_lost_bytes(fate, generation, blob_generation)
     connection.execute(
         "UPDATE blobs SET ref_count = ref_count + 1, garbage_since_us = NULL, fate = 0 WHERE id = ?",
         (blob_id,),
@@ -84,35 +68,6 @@ def newest_analyses(connection: sqlite3.Connection, blob_id: int) -> Mapping[str
         for analyzer in ANALYZERS
     }
     return {analyzer: row[0] for analyzer, row in found.items() if row}
-
-
-def _refuse_other_facts(new: NewImage, blob_key: str, size_bytes: int) -> None:
-    for field, known, given in (
-        ("image.blob_key", blob_key, new.blob_key),
-        ("image.size_bytes", size_bytes, new.size_bytes),
-    ):
-        if known != given:
-            raise InvalidArgumentError(
-                Reason.INVALID_FIELD,
-                f"{field} is not what is known of these bytes; equal bytes have one key and one size.",
-                field=field,
-                known=known,
-            )
-
-
-def _refuse_lost_bytes(fate: int, generation: int, blob_generation: int) -> None:
-    if fate == BlobFate.CONDEMNED:
-        raise UnavailableError(
-            Reason.BLOB_BEING_COLLECTED,
-            "These bytes are being collected as garbage at this moment; repeat the call in a moment.",
-            retry_after_s=_COLLECTING_RETRY_S,
-        )
-    if fate == BlobFate.COLLECTED and generation != blob_generation:
-        raise AbortedError(
-            Reason.BLOB_COLLECTED,
-            "These bytes were collected as garbage; store them again, then repeat with this generation.",
-            generation=generation,
-        )
 
 
 def _count_analyses(connection: sqlite3.Connection, blob_id: int, sign: int) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
 from services.catalog.conditions import (
@@ -14,6 +14,7 @@ from services.catalog.conditions import (
     AnyOf,
     ColorNear,
     Condition,
+    Leaf,
     NameContains,
     Not,
     SameBytes,
@@ -23,7 +24,6 @@ from services.catalog.conditions import (
 from services.catalog.words import fold
 
 Sql = tuple[str, list[object]]
-Leaf = Term | Within | NameContains | ColorNear | SameBytes
 
 POSTED = frozenset({"camera", "provider", "batch", "label", "tag", "analysis"})
 """Fields of terms that only postings know; those of the others are columns of facts."""
@@ -60,18 +60,6 @@ def reads_facts(leaf: Leaf) -> bool:
     """True when time and number of an image are not enough to judge it."""
     by_place = isinstance(leaf, SameBytes) or getattr(leaf, "field", "") == "create_time_us"
     return not by_place and not is_posted(leaf)
-
-
-def leaves(condition: Condition) -> Iterator[Leaf]:
-    """What a condition is made of, without All, AnyOf and Not."""
-    match condition:
-        case All() | AnyOf():
-            for part in condition.parts:
-                yield from leaves(part)
-        case Not():
-            yield from leaves(condition.part)
-        case _:
-            yield condition
 
 
 def _leaf(leaf: Leaf) -> Sql:

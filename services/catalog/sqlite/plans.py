@@ -19,10 +19,11 @@ from services.catalog.conditions import (
     Term,
     Within,
     all_of,
+    leaves,
 )
+from services.catalog.hidden_rules import check_hidden
 from services.catalog.model import OrderKey, Position
-from services.catalog.refusals import invalid_field
-from services.catalog.sqlite.conditions import is_posted, leaves, reads_facts
+from services.catalog.sqlite.conditions import is_posted, reads_facts
 from services.catalog.sqlite.walks import Driver, Walk, find_driver
 
 # CPU time of a page's walk, of a step along an index, along one whose facts lie elsewhere, and of judging:
@@ -39,7 +40,6 @@ _INDEXED = {
     "size_bytes": " INDEXED BY facts_by_size",
     "quality": " INDEXED BY facts_by_quality",
 }
-_KNOWN_OF_HIDDEN = {"create_time_us", "size_bytes", "width", "height", "format", "state"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,7 @@ def plan_with_hidden(condition: Condition, key: OrderKey) -> Plan:
     Conditions can be about time, size, dimensions, format, state and bytes; raises
     ``InvalidArgumentError(INVALID_FIELD)`` for others, and for other orders than by time.
     """
-    for leaf in leaves(condition):
-        if not isinstance(leaf, SameBytes) and getattr(leaf, "field", "") not in _KNOWN_OF_HIDDEN:
-            raise invalid_field(
-                "show_deleted", "With it filters know time, size, dimensions, format, state and bytes."
-            )
-    if key != "create_time_us":
-        raise invalid_field("order_by", "Must be by time with show_deleted.")
+    check_hidden(condition, key)
     # Every place has two columns.
     walk = Walk("images f", "f.number, f.number")
     return _bounded((walk,), condition, (0, 0), (_MAX_INT64, 0), _STEP_US)
