@@ -1,9 +1,12 @@
-"""``python -m services.catalog``: serves CatalogService and PeopleService."""
+"""``python -m services.catalog``: serves CatalogService, PeopleService and CaptionRecordsService."""
 
 from __future__ import annotations
 
 import sys
 
+from services.catalog.captions.servicer import CaptionRecordsServicer
+from services.catalog.captions.store import CaptionRecordStore
+from services.catalog.captions.upkeep import CaptionUpkeep
 from services.catalog.export.exports import ExportLimits, Exports
 from services.catalog.looks.duplicate_pairs import DuplicatePairs
 from services.catalog.looks.duplicates import DuplicateSweep
@@ -17,6 +20,7 @@ from services.catalog.settings import CatalogSettings
 from services.catalog.stores import Stores, open_mongo_stores, open_sqlite_stores
 from services.runtime.errors import ServiceError
 from services.runtime.process import App, run, service_parser
+from sightmill.v1 import caption_records_pb2_grpc
 
 # Threads that read, write and export share one interpreter with the event loop. Python's own 5 ms would let
 # one of them hold all others up for as long as a page takes.
@@ -50,7 +54,19 @@ async def start(app: App[CatalogSettings]) -> str:
         "sightmill.v1.CatalogService",
         "sightmill.v1.PeopleService",
     )
+    _serve_caption_records(app, stores.caption_records)
     return settings.catalog_listen
+
+
+def _serve_caption_records(app: App[CatalogSettings], store: CaptionRecordStore) -> None:
+    settings = app.settings
+    upkeep = CaptionUpkeep(store, settings.catalog_caption_cache_max, settings.catalog_caption_cache_s)
+    app.background("caption records", upkeep.run)
+    servicer = CaptionRecordsServicer(store, keeps_captions=settings.catalog_caption_cache_max > 0)
+    app.serve(
+        lambda server: caption_records_pb2_grpc.add_CaptionRecordsServiceServicer_to_server(servicer, server),
+        "sightmill.v1.CaptionRecordsService",
+    )
 
 
 async def _open_stores(app: App[CatalogSettings]) -> Stores:

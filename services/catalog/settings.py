@@ -56,6 +56,10 @@ class CatalogSettings(RuntimeSettings):
     catalog_place_faces: bool = Field(
         True, description="whether to sort faces with descriptors to people in the background"
     )
+    catalog_caption_cache_max: int = Field(
+        1_000_000, ge=0, description="captions kept so that they need not be paid for again; 0 for none"
+    )
+    catalog_caption_cache_s: float = Field(365 * 86_400.0, gt=0, description="time that they are kept")
     catalog_max_exports: int = Field(4, ge=1, le=100, description="exports at a time")
 
     @property

@@ -45,6 +45,10 @@ class HealthBoard:
         """Says in the report that something less capable stands in, and how to get the real thing."""
         self._fallbacks[name] = message
 
+    def clear_fallback(self, name: str) -> None:
+        """Takes the word back: the real thing is there again."""
+        self._fallbacks.pop(name, None)
+
     def report(self) -> dict[str, object]:
         """The state of this process as JSON-ready data."""
         if self.draining:

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from sightmill.v1 import analyzer_pb2 as sightmill_dot_v1_dot_analyzer__pb2
 from sightmill.v1 import common_pb2 as sightmill_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csightmill/v1/captioner.proto\x12\x0csightmill.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1bsightmill/v1/analyzer.proto\x1a\x19sightmill/v1/common.proto\"\xa1\x01\n\x0e\x43\x61ptionOptions\x12\x11\n\tproviders\x18\x01 \x03(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12+\n\x06\x64\x65tail\x18\x04 \x01(\x0e\x32\x1b.sightmill.v1.CaptionDetail\x12\x19\n\x11max_output_tokens\x18\x05 \x01(\x05\x12\x12\n\nskip_cache\x18\x06 \x01(\x08\"\x98\x01\n\x13\x43\x61ptionImageRequest\x12(\n\x05image\x18\x01 \x01(\x0b\x32\x19.sightmill.v1.ImageSource\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.sightmill.v1.CaptionOptions\x12(\n\x08insights\x18\x03 \x01(\x0b\x32\x16.sightmill.v1.Insights\">\n\x14\x43\x61ptionImageResponse\x12&\n\x07\x63\x61ption\x18\x01 \x01(\x0b\x32\x15.sightmill.v1.Caption\"\xd2\x01\n\x14\x43\x61ptionImagesRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05image\x18\x02 \x01(\x0b\x32\x19.sightmill.v1.ImageSource\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.sightmill.v1.CaptionOptions\x12(\n\x08insights\x18\x04 \x01(\x0b\x32\x16.sightmill.v1.Insights\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"}\n\x15\x43\x61ptionImagesResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x07\x63\x61ption\x18\x02 \x01(\x0b\x32\x15.sightmill.v1.CaptionH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x88\x03\n\x07\x43\x61ption\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x0f\n\x07objects\x18\x03 \x03(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x07 \x01(\x08\x12\x17\n\x0f\x64\x65graded_reason\x18\x08 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\t \x01(\x08\x12\'\n\x05usage\x18\n \x01(\x0b\x32\x18.sightmill.v1.TokenUsage\x12*\n\x07\x65lapsed\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\nparse_mode\x18\x0c \x01(\x0e\x32\x17.sightmill.v1.ParseMode\x12\x16\n\x0eprompt_version\x18\r \x01(\t\x12\x17\n\x0fsettings_digest\x18\x0e \x01(\t\x12/\n\x08\x61ttempts\x18\x0f \x03(\x0b\x32\x1d.sightmill.v1.ProviderAttempt\"4\n\x0fProviderAttempt\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xdf\x01\n\x08Provider\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12*\n\x05state\x18\x03 \x01(\x0e\x32\x1b.sightmill.v1.ProviderState\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x11\n\tin_flight\x18\x05 \x01(\x05\x12\x0e\n\x06queued\x18\x06 \x01(\x05\x12(\n\x0bspent_today\x18\x07 \x01(\x0b\x32\x13.sightmill.v1.Money\x12.\n\nstate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x16\n\x14ListProvidersRequest\"s\n\x15ListProvidersResponse\x12)\n\tproviders\x18\x01 \x03(\x0b\x32\x16.sightmill.v1.Provider\x12\x16\n\x0eprompt_version\x18\x02 \x01(\t\x12\x17\n\x0fsettings_digest\x18\x03 \x01(\t\"Q\n\x13TestProviderRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12(\n\x05image\x18\x02 \x01(\x0b\x32\x19.sightmill.v1.ImageSource\"o\n\x14TestProviderResponse\x12(\n\x07\x63\x61ption\x18\x01 \x01(\x0b\x32\x15.sightmill.v1.CaptionH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"@\n\x17\x45stimateCaptionsRequest\x12\x13\n\x0bimage_count\x18\x01 \x01(\x03\x12\x10\n\x08provider\x18\x02 \x01(\t\"\x93\x01\n\x18\x45stimateCaptionsResponse\x12!\n\x04\x63ost\x18\x01 \x01(\x0b\x32\x13.sightmill.v1.Money\x12\'\n\x05usage\x18\x02 \x01(\x0b\x32\x18.sightmill.v1.TokenUsage\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"E\n\x16GetCaptionUsageRequest\x12+\n\ntime_range\x18\x01 \x01(\x0b\x32\x17.sightmill.v1.TimeRange\"D\n\x17GetCaptionUsageResponse\x12)\n\x05usage\x18\x01 \x03(\x0b\x32\x1a.sightmill.v1.CaptionUsage\"k\n\x0c\x43\x61ptionUsage\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0b\n\x03\x64\x61y\x18\x02 \x01(\t\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\'\n\x05usage\x18\x04 \x01(\x0b\x32\x18.sightmill.v1.TokenUsage*`\n\rCaptionDetail\x12\x1e\n\x1a\x43\x41PTION_DETAIL_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41PTION_DETAIL_LOW\x10\x01\x12\x17\n\x13\x43\x41PTION_DETAIL_HIGH\x10\x02*\x84\x01\n\tParseMode\x12\x1a\n\x16PARSE_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPARSE_MODE_JSON\x10\x01\x12\x17\n\x13PARSE_MODE_REPAIRED\x10\x02\x12\x17\n\x13PARSE_MODE_SECTIONS\x10\x03\x12\x14\n\x10PARSE_MODE_PROSE\x10\x04*\xc1\x01\n\rProviderState\x12\x1e\n\x1aPROVIDER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PROVIDER_STATE_READY\x10\x01\x12\x1c\n\x18PROVIDER_STATE_THROTTLED\x10\x02\x12\x17\n\x13PROVIDER_STATE_OPEN\x10\x03\x12\x1c\n\x18PROVIDER_STATE_EXHAUSTED\x10\x04\x12!\n\x1dPROVIDER_STATE_NOT_CONFIGURED\x10\x05\x32\xd7\x05\n\x10\x43\x61ptionerService\x12t\n\x0c\x43\x61ptionImage\x12!.sightmill.v1.CaptionImageRequest\x1a\".sightmill.v1.CaptionImageResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/v1/images:caption:\x01*\x12\\\n\rCaptionImages\x12\".sightmill.v1.CaptionImagesRequest\x1a#.sightmill.v1.CaptionImagesResponse(\x01\x30\x01\x12o\n\rListProviders\x12\".sightmill.v1.ListProvidersRequest\x1a#.sightmill.v1.ListProvidersResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/providers\x12\x7f\n\x0cTestProvider\x12!.sightmill.v1.TestProviderRequest\x1a\".sightmill.v1.TestProviderResponse\"(\x82\xd3\xe4\x93\x02\"\"\x1d/v1/providers/{provider}:test:\x01*\x12\x80\x01\n\x10\x45stimateCaptions\x12%.sightmill.v1.EstimateCaptionsRequest\x1a&.sightmill.v1.EstimateCaptionsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/captions:estimate\x12z\n\x0fGetCaptionUsage\x12$.sightmill.v1.GetCaptionUsageRequest\x1a%.sightmill.v1.GetCaptionUsageResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/captions:usageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csightmill/v1/captioner.proto\x12\x0csightmill.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1bsightmill/v1/analyzer.proto\x1a\x19sightmill/v1/common.proto\"\xa1\x01\n\x0e\x43\x61ptionOptions\x12\x11\n\tproviders\x18\x01 \x03(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12+\n\x06\x64\x65tail\x18\x04 \x01(\x0e\x32\x1b.sightmill.v1.CaptionDetail\x12\x19\n\x11max_output_tokens\x18\x05 \x01(\x05\x12\x12\n\nskip_cache\x18\x06 \x01(\x08\"\xa7\x01\n\x13\x43\x61ptionImageRequest\x12(\n\x05image\x18\x01 \x01(\x0b\x32\x19.sightmill.v1.ImageSource\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.sightmill.v1.CaptionOptions\x12(\n\x08insights\x18\x03 \x01(\x0b\x32\x16.sightmill.v1.Insights\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\t\">\n\x14\x43\x61ptionImageResponse\x12&\n\x07\x63\x61ption\x18\x01 \x01(\x0b\x32\x15.sightmill.v1.Caption\"\xe1\x01\n\x14\x43\x61ptionImagesRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05image\x18\x02 \x01(\x0b\x32\x19.sightmill.v1.ImageSource\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.sightmill.v1.CaptionOptions\x12(\n\x08insights\x18\x04 \x01(\x0b\x32\x16.sightmill.v1.Insights\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x62\x61tch\x18\x06 \x01(\t\"}\n\x15\x43\x61ptionImagesResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x07\x63\x61ption\x18\x02 \x01(\x0b\x32\x15.sightmill.v1.CaptionH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xb5\x03\n\x07\x43\x61ption\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x0f\n\x07objects\x18\x03 \x03(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x07 \x01(\x08\x12\x17\n\x0f\x64\x65graded_reason\x18\x08 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\t \x01(\x08\x12\'\n\x05usage\x18\n \x01(\x0b\x32\x18.sightmill.v1.TokenUsage\x12*\n\x07\x65lapsed\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\nparse_mode\x18\x0c \x01(\x0e\x32\x17.sightmill.v1.ParseMode\x12\x16\n\x0eprompt_version\x18\r \x01(\t\x12\x17\n\x0fsettings_digest\x18\x0e \x01(\t\x12/\n\x08\x61ttempts\x18\x0f \x03(\x0b\x32\x1d.sightmill.v1.ProviderAttempt\x12+\n\nattributes\x18\x10 \x01(\x0b\x32\x17.google.protobuf.Struct\"4\n\x0fProviderAttempt\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xb7\x03\n\x08Provider\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12*\n\x05state\x18\x03 \x01(\x0e\x32\x1b.sightmill.v1.ProviderState\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x11\n\tin_flight\x18\x05 \x01(\x05\x12\x0e\n\x06queued\x18\x06 \x01(\x05\x12(\n\x0bspent_today\x18\x07 \x01(\x0b\x32\x13.sightmill.v1.Money\x12.\n\nstate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05lanes\x18\t \x03(\x0b\x32\x1a.sightmill.v1.ProviderLane\x12(\n\x0bspent_month\x18\n \x01(\x0b\x32\x13.sightmill.v1.Money\x12,\n\x07\x62udgets\x18\x0b \x03(\x0b\x32\x1b.sightmill.v1.CaptionBudget\x12(\n\x0binput_price\x18\x0c \x01(\x0b\x32\x13.sightmill.v1.Money\x12)\n\x0coutput_price\x18\r \x01(\x0b\x32\x13.sightmill.v1.Money\"\x88\x02\n\x0cProviderLane\x12*\n\x05state\x18\x01 \x01(\x0e\x32\x1b.sightmill.v1.ProviderState\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tin_flight\x18\x03 \x01(\x05\x12\x13\n\x0b\x63oncurrency\x18\x04 \x01(\x05\x12\x1b\n\x13requests_per_minute\x18\x05 \x01(\x05\x12\x15\n\rrequests_used\x18\x06 \x01(\x05\x12\x19\n\x11tokens_per_minute\x18\x07 \x01(\x03\x12\x13\n\x0btokens_used\x18\x08 \x01(\x03\x12/\n\x0bresume_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x01\n\rCaptionBudget\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0e\n\x06period\x18\x02 \x01(\t\x12\"\n\x05limit\x18\x03 \x01(\x0b\x32\x13.sightmill.v1.Money\x12!\n\x04used\x18\x04 \x01(\x0b\x32\x13.sightmill.v1.Money\x12\x13\n\x0btoken_limit\x18\x05 \x01(\x03\x12\x13\n\x0btokens_used\x18\x06 \x01(\x03\"\x16\n\x14ListProvidersRequest\"s\n\x15ListProvidersResponse\x12)\n\tproviders\x18\x01 \x03(\x0b\x32\x16.sightmill.v1.Provider\x12\x16\n\x0eprompt_version\x18\x02 \x01(\t\x12\x17\n\x0fsettings_digest\x18\x03 \x01(\t\"Q\n\x13TestProviderRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12(\n\x05image\x18\x02 \x01(\x0b\x32\x19.sightmill.v1.ImageSource\"o\n\x14TestProviderResponse\x12(\n\x07\x63\x61ption\x18\x01 \x01(\x0b\x32\x15.sightmill.v1.CaptionH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"o\n\x17\x45stimateCaptionsRequest\x12\x13\n\x0bimage_count\x18\x01 \x01(\x03\x12\x10\n\x08provider\x18\x02 \x01(\t\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.sightmill.v1.CaptionOptions\"\xf7\x01\n\x18\x45stimateCaptionsResponse\x12!\n\x04\x63ost\x18\x01 \x01(\x0b\x32\x13.sightmill.v1.Money\x12\'\n\x05usage\x18\x02 \x01(\x0b\x32\x18.sightmill.v1.TokenUsage\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12,\n\x07\x62udgets\x18\x06 \x03(\x0b\x32\x1b.sightmill.v1.CaptionBudget\x12\x13\n\x0bover_budget\x18\x07 \x01(\x08\"\x8d\x01\n\x16GetCaptionUsageRequest\x12+\n\ntime_range\x18\x01 \x01(\x0b\x32\x17.sightmill.v1.TimeRange\x12\x10\n\x08\x62y_batch\x18\x02 \x01(\x08\x12\r\n\x05\x62\x61tch\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"]\n\x17GetCaptionUsageResponse\x12)\n\x05usage\x18\x01 \x03(\x0b\x32\x1a.sightmill.v1.CaptionUsage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa9\x01\n\x0c\x43\x61ptionUsage\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0b\n\x03\x64\x61y\x18\x02 \x01(\t\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\'\n\x05usage\x18\x04 \x01(\x0b\x32\x18.sightmill.v1.TokenUsage\x12\x14\n\x0c\x63\x61\x63hed_count\x18\x05 \x01(\x03\x12\x17\n\x0funsettled_count\x18\x06 \x01(\x03\x12\r\n\x05\x62\x61tch\x18\x07 \x01(\t*`\n\rCaptionDetail\x12\x1e\n\x1a\x43\x41PTION_DETAIL_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41PTION_DETAIL_LOW\x10\x01\x12\x17\n\x13\x43\x41PTION_DETAIL_HIGH\x10\x02*\x84\x01\n\tParseMode\x12\x1a\n\x16PARSE_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPARSE_MODE_JSON\x10\x01\x12\x17\n\x13PARSE_MODE_REPAIRED\x10\x02\x12\x17\n\x13PARSE_MODE_SECTIONS\x10\x03\x12\x14\n\x10PARSE_MODE_PROSE\x10\x04*\xc1\x01\n\rProviderState\x12\x1e\n\x1aPROVIDER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PROVIDER_STATE_READY\x10\x01\x12\x1c\n\x18PROVIDER_STATE_THROTTLED\x10\x02\x12\x17\n\x13PROVIDER_STATE_OPEN\x10\x03\x12\x1c\n\x18PROVIDER_STATE_EXHAUSTED\x10\x04\x12!\n\x1dPROVIDER_STATE_NOT_CONFIGURED\x10\x05\x32\xd7\x05\n\x10\x43\x61ptionerService\x12t\n\x0c\x43\x61ptionImage\x12!.sightmill.v1.CaptionImageRequest\x1a\".sightmill.v1.CaptionImageResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/v1/images:caption:\x01*\x12\\\n\rCaptionImages\x12\".sightmill.v1.CaptionImagesRequest\x1a#.sightmill.v1.CaptionImagesResponse(\x01\x30\x01\x12o\n\rListProviders\x12\".sightmill.v1.ListProvidersRequest\x1a#.sightmill.v1.ListProvidersResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/providers\x12\x7f\n\x0cTestProvider\x12!.sightmill.v1.TestProviderRequest\x1a\".sightmill.v1.TestProviderResponse\"(\x82\xd3\xe4\x93\x02\"\"\x1d/v1/providers/{provider}:test:\x01*\x12\x80\x01\n\x10\x45stimateCaptions\x12%.sightmill.v1.EstimateCaptionsRequest\x1a&.sightmill.v1.EstimateCaptionsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/captions:estimate\x12z\n\x0fGetCaptionUsage\x12$.sightmill.v1.GetCaptionUsageRequest\x1a%.sightmill.v1.GetCaptionUsageResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/captions:usageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,46 +48,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CAPTIONERSERVICE'].methods_by_name['EstimateCaptions']._serialized_options = b'\202\323\344\223\002\027\022\025/v1/captions:estimate'
   _globals['_CAPTIONERSERVICE'].methods_by_name['GetCaptionUsage']._loaded_options = None
   _globals['_CAPTIONERSERVICE'].methods_by_name['GetCaptionUsage']._serialized_options = b'\202\323\344\223\002\024\022\022/v1/captions:usage'
-  _globals['_CAPTIONDETAIL']._serialized_start=2423
-  _globals['_CAPTIONDETAIL']._serialized_end=2519
-  _globals['_PARSEMODE']._serialized_start=2522
-  _globals['_PARSEMODE']._serialized_end=2654
-  _globals['_PROVIDERSTATE']._serialized_start=2657
-  _globals['_PROVIDERSTATE']._serialized_end=2850
-  _globals['_CAPTIONOPTIONS']._serialized_start=223
-  _globals['_CAPTIONOPTIONS']._serialized_end=384
-  _globals['_CAPTIONIMAGEREQUEST']._serialized_start=387
-  _globals['_CAPTIONIMAGEREQUEST']._serialized_end=539
-  _globals['_CAPTIONIMAGERESPONSE']._serialized_start=541
-  _globals['_CAPTIONIMAGERESPONSE']._serialized_end=603
-  _globals['_CAPTIONIMAGESREQUEST']._serialized_start=606
-  _globals['_CAPTIONIMAGESREQUEST']._serialized_end=816
-  _globals['_CAPTIONIMAGESRESPONSE']._serialized_start=818
-  _globals['_CAPTIONIMAGESRESPONSE']._serialized_end=943
-  _globals['_CAPTION']._serialized_start=946
-  _globals['_CAPTION']._serialized_end=1338
-  _globals['_PROVIDERATTEMPT']._serialized_start=1340
-  _globals['_PROVIDERATTEMPT']._serialized_end=1392
-  _globals['_PROVIDER']._serialized_start=1395
-  _globals['_PROVIDER']._serialized_end=1618
-  _globals['_LISTPROVIDERSREQUEST']._serialized_start=1620
-  _globals['_LISTPROVIDERSREQUEST']._serialized_end=1642
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=1644
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=1759
-  _globals['_TESTPROVIDERREQUEST']._serialized_start=1761
-  _globals['_TESTPROVIDERREQUEST']._serialized_end=1842
-  _globals['_TESTPROVIDERRESPONSE']._serialized_start=1844
-  _globals['_TESTPROVIDERRESPONSE']._serialized_end=1955
-  _globals['_ESTIMATECAPTIONSREQUEST']._serialized_start=1957
-  _globals['_ESTIMATECAPTIONSREQUEST']._serialized_end=2021
-  _globals['_ESTIMATECAPTIONSRESPONSE']._serialized_start=2024
-  _globals['_ESTIMATECAPTIONSRESPONSE']._serialized_end=2171
-  _globals['_GETCAPTIONUSAGEREQUEST']._serialized_start=2173
-  _globals['_GETCAPTIONUSAGEREQUEST']._serialized_end=2242
-  _globals['_GETCAPTIONUSAGERESPONSE']._serialized_start=2244
-  _globals['_GETCAPTIONUSAGERESPONSE']._serialized_end=2312
-  _globals['_CAPTIONUSAGE']._serialized_start=2314
-  _globals['_CAPTIONUSAGE']._serialized_end=2421
-  _globals['_CAPTIONERSERVICE']._serialized_start=2853
-  _globals['_CAPTIONERSERVICE']._serialized_end=3580
+  _globals['_CAPTIONDETAIL']._serialized_start=3484
+  _globals['_CAPTIONDETAIL']._serialized_end=3580
+  _globals['_PARSEMODE']._serialized_start=3583
+  _globals['_PARSEMODE']._serialized_end=3715
+  _globals['_PROVIDERSTATE']._serialized_start=3718
+  _globals['_PROVIDERSTATE']._serialized_end=3911
+  _globals['_CAPTIONOPTIONS']._serialized_start=253
+  _globals['_CAPTIONOPTIONS']._serialized_end=414
+  _globals['_CAPTIONIMAGEREQUEST']._serialized_start=417
+  _globals['_CAPTIONIMAGEREQUEST']._serialized_end=584
+  _globals['_CAPTIONIMAGERESPONSE']._serialized_start=586
+  _globals['_CAPTIONIMAGERESPONSE']._serialized_end=648
+  _globals['_CAPTIONIMAGESREQUEST']._serialized_start=651
+  _globals['_CAPTIONIMAGESREQUEST']._serialized_end=876
+  _globals['_CAPTIONIMAGESRESPONSE']._serialized_start=878
+  _globals['_CAPTIONIMAGESRESPONSE']._serialized_end=1003
+  _globals['_CAPTION']._serialized_start=1006
+  _globals['_CAPTION']._serialized_end=1443
+  _globals['_PROVIDERATTEMPT']._serialized_start=1445
+  _globals['_PROVIDERATTEMPT']._serialized_end=1497
+  _globals['_PROVIDER']._serialized_start=1500
+  _globals['_PROVIDER']._serialized_end=1939
+  _globals['_PROVIDERLANE']._serialized_start=1942
+  _globals['_PROVIDERLANE']._serialized_end=2206
+  _globals['_CAPTIONBUDGET']._serialized_start=2209
+  _globals['_CAPTIONBUDGET']._serialized_end=2371
+  _globals['_LISTPROVIDERSREQUEST']._serialized_start=2373
+  _globals['_LISTPROVIDERSREQUEST']._serialized_end=2395
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=2397
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=2512
+  _globals['_TESTPROVIDERREQUEST']._serialized_start=2514
+  _globals['_TESTPROVIDERREQUEST']._serialized_end=2595
+  _globals['_TESTPROVIDERRESPONSE']._serialized_start=2597
+  _globals['_TESTPROVIDERRESPONSE']._serialized_end=2708
+  _globals['_ESTIMATECAPTIONSREQUEST']._serialized_start=2710
+  _globals['_ESTIMATECAPTIONSREQUEST']._serialized_end=2821
+  _globals['_ESTIMATECAPTIONSRESPONSE']._serialized_start=2824
+  _globals['_ESTIMATECAPTIONSRESPONSE']._serialized_end=3071
+  _globals['_GETCAPTIONUSAGEREQUEST']._serialized_start=3074
+  _globals['_GETCAPTIONUSAGEREQUEST']._serialized_end=3215
+  _globals['_GETCAPTIONUSAGERESPONSE']._serialized_start=3217
+  _globals['_GETCAPTIONUSAGERESPONSE']._serialized_end=3310
+  _globals['_CAPTIONUSAGE']._serialized_start=3313
+  _globals['_CAPTIONUSAGE']._serialized_end=3482
+  _globals['_CAPTIONERSERVICE']._serialized_start=3914
+  _globals['_CAPTIONERSERVICE']._serialized_end=4641
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import google.protobuf.struct_pb2
 import google.protobuf.timestamp_pb2
 import google.rpc.status_pb2
 import sightmill.v1.analyzer_pb2
@@ -165,6 +166,11 @@ class CaptionImageRequest(google.protobuf.message.Message):
     IMAGE_FIELD_NUMBER: builtins.int
     OPTIONS_FIELD_NUMBER: builtins.int
     INSIGHTS_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
+    batch: builtins.str
+    """Batch that this is part of, `batches/{batch}`; empty for none. Work of batches yields to other calls, and
+    the usage report counts by it.
+    """
     @property
     def image(self) -> sightmill.v1.common_pb2.ImageSource:
         """The image. Required."""
@@ -183,9 +189,10 @@ class CaptionImageRequest(google.protobuf.message.Message):
         image: sightmill.v1.common_pb2.ImageSource | None = ...,
         options: Global___CaptionOptions | None = ...,
         insights: sightmill.v1.analyzer_pb2.Insights | None = ...,
+        batch: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["image", b"image", "insights", b"insights", "options", b"options"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["image", b"image", "insights", b"insights", "options", b"options"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch", b"batch", "image", b"image", "insights", b"insights", "options", b"options"]) -> None: ...
 
 Global___CaptionImageRequest: typing_extensions.TypeAlias = CaptionImageRequest
 
@@ -221,8 +228,11 @@ class CaptionImagesRequest(google.protobuf.message.Message):
     OPTIONS_FIELD_NUMBER: builtins.int
     INSIGHTS_FIELD_NUMBER: builtins.int
     TIMEOUT_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
     key: builtins.str
     """Names the item within this stream; 1 to 128 characters, unique among the items in flight."""
+    batch: builtins.str
+    """Batch that this is part of, as in `CaptionImageRequest.batch`."""
     @property
     def image(self) -> sightmill.v1.common_pb2.ImageSource:
         """The image. Required."""
@@ -247,9 +257,10 @@ class CaptionImagesRequest(google.protobuf.message.Message):
         options: Global___CaptionOptions | None = ...,
         insights: sightmill.v1.analyzer_pb2.Insights | None = ...,
         timeout: google.protobuf.duration_pb2.Duration | None = ...,
+        batch: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["image", b"image", "insights", b"insights", "options", b"options", "timeout", b"timeout"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["image", b"image", "insights", b"insights", "key", b"key", "options", b"options", "timeout", b"timeout"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch", b"batch", "image", b"image", "insights", b"insights", "key", b"key", "options", b"options", "timeout", b"timeout"]) -> None: ...
 
 Global___CaptionImagesRequest: typing_extensions.TypeAlias = CaptionImagesRequest
 
@@ -306,6 +317,7 @@ class Caption(google.protobuf.message.Message):
     PROMPT_VERSION_FIELD_NUMBER: builtins.int
     SETTINGS_DIGEST_FIELD_NUMBER: builtins.int
     ATTEMPTS_FIELD_NUMBER: builtins.int
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
     text: builtins.str
     """One or two sentences."""
     language: builtins.str
@@ -319,7 +331,9 @@ class Caption(google.protobuf.message.Message):
     degraded_reason: builtins.str
     """Why it is degraded, for people; empty otherwise."""
     cached: builtins.bool
-    """True when the answer came from the cache and cost nothing."""
+    """True when the answer came from the cache, or from a call for the same image that was in flight, and cost
+    nothing.
+    """
     parse_mode: Global___ParseMode.ValueType
     """How the answer was read."""
     prompt_version: builtins.str
@@ -336,7 +350,7 @@ class Caption(google.protobuf.message.Message):
 
     @property
     def usage(self) -> sightmill.v1.common_pb2.TokenUsage:
-        """What it cost."""
+        """What it cost; zero tokens when `cached`."""
 
     @property
     def elapsed(self) -> google.protobuf.duration_pb2.Duration:
@@ -345,6 +359,10 @@ class Caption(google.protobuf.message.Message):
     @property
     def attempts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ProviderAttempt]:
         """Providers that were tried before and why they did not answer, in order."""
+
+    @property
+    def attributes(self) -> google.protobuf.struct_pb2.Struct:
+        """What the model answered besides, where a prompt asked for more: at most 16 KiB. Its own words, unchecked."""
 
     def __init__(
         self,
@@ -364,9 +382,10 @@ class Caption(google.protobuf.message.Message):
         prompt_version: builtins.str = ...,
         settings_digest: builtins.str = ...,
         attempts: collections.abc.Iterable[Global___ProviderAttempt] | None = ...,
+        attributes: google.protobuf.struct_pb2.Struct | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["elapsed", b"elapsed", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempts", b"attempts", "cached", b"cached", "degraded", b"degraded", "degraded_reason", b"degraded_reason", "elapsed", b"elapsed", "language", b"language", "model", b"model", "objects", b"objects", "parse_mode", b"parse_mode", "prompt_version", b"prompt_version", "provider", b"provider", "settings_digest", b"settings_digest", "tags", b"tags", "text", b"text", "usage", b"usage"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["attributes", b"attributes", "elapsed", b"elapsed", "usage", b"usage"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attempts", b"attempts", "attributes", b"attributes", "cached", b"cached", "degraded", b"degraded", "degraded_reason", b"degraded_reason", "elapsed", b"elapsed", "language", b"language", "model", b"model", "objects", b"objects", "parse_mode", b"parse_mode", "prompt_version", b"prompt_version", "provider", b"provider", "settings_digest", b"settings_digest", "tags", b"tags", "text", b"text", "usage", b"usage"]) -> None: ...
 
 Global___Caption: typing_extensions.TypeAlias = Caption
 
@@ -406,6 +425,11 @@ class Provider(google.protobuf.message.Message):
     QUEUED_FIELD_NUMBER: builtins.int
     SPENT_TODAY_FIELD_NUMBER: builtins.int
     STATE_TIME_FIELD_NUMBER: builtins.int
+    LANES_FIELD_NUMBER: builtins.int
+    SPENT_MONTH_FIELD_NUMBER: builtins.int
+    BUDGETS_FIELD_NUMBER: builtins.int
+    INPUT_PRICE_FIELD_NUMBER: builtins.int
+    OUTPUT_PRICE_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Id, for example "mistral"."""
     model: builtins.str
@@ -420,11 +444,31 @@ class Provider(google.protobuf.message.Message):
     """Calls that wait for their turn."""
     @property
     def spent_today(self) -> sightmill.v1.common_pb2.Money:
-        """Spent today (UTC)."""
+        """Spent today (UTC); absent when the catalog does not say."""
 
     @property
     def state_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Since when it is in this state."""
+
+    @property
+    def lanes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ProviderLane]:
+        """One for each key or address, in the order of the settings."""
+
+    @property
+    def spent_month(self) -> sightmill.v1.common_pb2.Money:
+        """Spent this month (UTC); absent when the catalog does not say."""
+
+    @property
+    def budgets(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CaptionBudget]:
+        """Budgets that hold for it, its own and those of all providers together."""
+
+    @property
+    def input_price(self) -> sightmill.v1.common_pb2.Money:
+        """Price of a million tokens; absent when the price table does not know the model."""
+
+    @property
+    def output_price(self) -> sightmill.v1.common_pb2.Money:
+        """Price of a million tokens of the answer; absent when the price table does not know the model."""
 
     def __init__(
         self,
@@ -437,11 +481,112 @@ class Provider(google.protobuf.message.Message):
         queued: builtins.int = ...,
         spent_today: sightmill.v1.common_pb2.Money | None = ...,
         state_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        lanes: collections.abc.Iterable[Global___ProviderLane] | None = ...,
+        spent_month: sightmill.v1.common_pb2.Money | None = ...,
+        budgets: collections.abc.Iterable[Global___CaptionBudget] | None = ...,
+        input_price: sightmill.v1.common_pb2.Money | None = ...,
+        output_price: sightmill.v1.common_pb2.Money | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["spent_today", b"spent_today", "state_time", b"state_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["id", b"id", "in_flight", b"in_flight", "message", b"message", "model", b"model", "queued", b"queued", "spent_today", b"spent_today", "state", b"state", "state_time", b"state_time"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["input_price", b"input_price", "output_price", b"output_price", "spent_month", b"spent_month", "spent_today", b"spent_today", "state_time", b"state_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["budgets", b"budgets", "id", b"id", "in_flight", b"in_flight", "input_price", b"input_price", "lanes", b"lanes", "message", b"message", "model", b"model", "output_price", b"output_price", "queued", b"queued", "spent_month", b"spent_month", "spent_today", b"spent_today", "state", b"state", "state_time", b"state_time"]) -> None: ...
 
 Global___Provider: typing_extensions.TypeAlias = Provider
+
+@typing.final
+class ProviderLane(google.protobuf.message.Message):
+    """The way to a provider with one key or address, with limits of its own."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    IN_FLIGHT_FIELD_NUMBER: builtins.int
+    CONCURRENCY_FIELD_NUMBER: builtins.int
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: builtins.int
+    REQUESTS_USED_FIELD_NUMBER: builtins.int
+    TOKENS_PER_MINUTE_FIELD_NUMBER: builtins.int
+    TOKENS_USED_FIELD_NUMBER: builtins.int
+    RESUME_TIME_FIELD_NUMBER: builtins.int
+    state: Global___ProviderState.ValueType
+    """State."""
+    message: builtins.str
+    """What is wrong and what to do, for people; empty when ready. Never holds a key or an address."""
+    in_flight: builtins.int
+    """Calls in flight."""
+    concurrency: builtins.int
+    """Calls that may be in flight now."""
+    requests_per_minute: builtins.int
+    """Requests a minute that are allowed, set or learnt; 0 when not known."""
+    requests_used: builtins.int
+    """Requests of the last minute."""
+    tokens_per_minute: builtins.int
+    """Tokens a minute that are allowed, set or learnt; 0 when not known."""
+    tokens_used: builtins.int
+    """Tokens of the last minute, those of calls in flight estimated."""
+    @property
+    def resume_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it is asked again at the earliest; absent when it may be asked now."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___ProviderState.ValueType = ...,
+        message: builtins.str = ...,
+        in_flight: builtins.int = ...,
+        concurrency: builtins.int = ...,
+        requests_per_minute: builtins.int = ...,
+        requests_used: builtins.int = ...,
+        tokens_per_minute: builtins.int = ...,
+        tokens_used: builtins.int = ...,
+        resume_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["resume_time", b"resume_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["concurrency", b"concurrency", "in_flight", b"in_flight", "message", b"message", "requests_per_minute", b"requests_per_minute", "requests_used", b"requests_used", "resume_time", b"resume_time", "state", b"state", "tokens_per_minute", b"tokens_per_minute", "tokens_used", b"tokens_used"]) -> None: ...
+
+Global___ProviderLane: typing_extensions.TypeAlias = ProviderLane
+
+@typing.final
+class CaptionBudget(google.protobuf.message.Message):
+    """A bound on what captions may cost."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: builtins.int
+    PERIOD_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    USED_FIELD_NUMBER: builtins.int
+    TOKEN_LIMIT_FIELD_NUMBER: builtins.int
+    TOKENS_USED_FIELD_NUMBER: builtins.int
+    provider: builtins.str
+    """Id of the provider; empty for all together."""
+    period: builtins.str
+    """"day" or "month", in UTC."""
+    token_limit: builtins.int
+    """Most tokens, of prompts and answers together; 0 when only money is bounded."""
+    tokens_used: builtins.int
+    """Tokens used and reserved."""
+    @property
+    def limit(self) -> sightmill.v1.common_pb2.Money:
+        """Most that may be spent; absent when only tokens are bounded."""
+
+    @property
+    def used(self) -> sightmill.v1.common_pb2.Money:
+        """Spent and reserved."""
+
+    def __init__(
+        self,
+        *,
+        provider: builtins.str = ...,
+        period: builtins.str = ...,
+        limit: sightmill.v1.common_pb2.Money | None = ...,
+        used: sightmill.v1.common_pb2.Money | None = ...,
+        token_limit: builtins.int = ...,
+        tokens_used: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["limit", b"limit", "used", b"used"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["limit", b"limit", "period", b"period", "provider", b"provider", "token_limit", b"token_limit", "tokens_used", b"tokens_used", "used", b"used"]) -> None: ...
+
+Global___CaptionBudget: typing_extensions.TypeAlias = CaptionBudget
 
 @typing.final
 class ListProvidersRequest(google.protobuf.message.Message):
@@ -544,32 +689,49 @@ class EstimateCaptionsRequest(google.protobuf.message.Message):
 
     IMAGE_COUNT_FIELD_NUMBER: builtins.int
     PROVIDER_FIELD_NUMBER: builtins.int
+    OPTIONS_FIELD_NUMBER: builtins.int
     image_count: builtins.int
     """Number of images, 1 to 100,000,000 inclusive. Required."""
     provider: builtins.str
-    """Id of the provider; empty for the first of the chain."""
+    """Id of the provider; empty for the first of the chain that can be asked."""
+    @property
+    def options(self) -> Global___CaptionOptions:
+        """What to say; prompt, detail and the longest answer decide the tokens."""
+
     def __init__(
         self,
         *,
         image_count: builtins.int = ...,
         provider: builtins.str = ...,
+        options: Global___CaptionOptions | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["image_count", b"image_count", "provider", b"provider"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["options", b"options"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["image_count", b"image_count", "options", b"options", "provider", b"provider"]) -> None: ...
 
 Global___EstimateCaptionsRequest: typing_extensions.TypeAlias = EstimateCaptionsRequest
 
 @typing.final
 class EstimateCaptionsResponse(google.protobuf.message.Message):
-    """Answer of EstimateCaptions."""
+    """Answer of EstimateCaptions. What is cached already is not subtracted."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     COST_FIELD_NUMBER: builtins.int
     USAGE_FIELD_NUMBER: builtins.int
     DURATION_FIELD_NUMBER: builtins.int
+    PROVIDER_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    BUDGETS_FIELD_NUMBER: builtins.int
+    OVER_BUDGET_FIELD_NUMBER: builtins.int
+    provider: builtins.str
+    """Id of the provider."""
+    model: builtins.str
+    """Model that would be asked."""
+    over_budget: builtins.bool
+    """True when the cost, or the tokens, go beyond what one of the budgets has left."""
     @property
     def cost(self) -> sightmill.v1.common_pb2.Money:
-        """Expected price."""
+        """Expected price, answers of the longest kind; absent when the price table does not know the model."""
 
     @property
     def usage(self) -> sightmill.v1.common_pb2.TokenUsage:
@@ -579,15 +741,23 @@ class EstimateCaptionsResponse(google.protobuf.message.Message):
     def duration(self) -> google.protobuf.duration_pb2.Duration:
         """Expected time at the provider's rate limit; absent when the limit is not known."""
 
+    @property
+    def budgets(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CaptionBudget]:
+        """Budgets that hold, with what is used already."""
+
     def __init__(
         self,
         *,
         cost: sightmill.v1.common_pb2.Money | None = ...,
         usage: sightmill.v1.common_pb2.TokenUsage | None = ...,
         duration: google.protobuf.duration_pb2.Duration | None = ...,
+        provider: builtins.str = ...,
+        model: builtins.str = ...,
+        budgets: collections.abc.Iterable[Global___CaptionBudget] | None = ...,
+        over_budget: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["cost", b"cost", "duration", b"duration", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cost", b"cost", "duration", b"duration", "usage", b"usage"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["budgets", b"budgets", "cost", b"cost", "duration", b"duration", "model", b"model", "over_budget", b"over_budget", "provider", b"provider", "usage", b"usage"]) -> None: ...
 
 Global___EstimateCaptionsResponse: typing_extensions.TypeAlias = EstimateCaptionsResponse
 
@@ -598,17 +768,33 @@ class GetCaptionUsageRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TIME_RANGE_FIELD_NUMBER: builtins.int
+    BY_BATCH_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    by_batch: builtins.bool
+    """True for a row a batch; then calls that belong to no batch have an empty one."""
+    batch: builtins.str
+    """Of this batch alone, `batches/{batch}`; empty for all."""
+    page_size: builtins.int
+    """Rows a page, 1 to 1000 inclusive; 0 for 100."""
+    page_token: builtins.str
+    """From an answer before this one; empty for the first page."""
     @property
     def time_range(self) -> sightmill.v1.common_pb2.TimeRange:
-        """Days to report on; absent for the last 30 days."""
+        """Days to report on, whole days in UTC; absent for the last 30 days."""
 
     def __init__(
         self,
         *,
         time_range: sightmill.v1.common_pb2.TimeRange | None = ...,
+        by_batch: builtins.bool = ...,
+        batch: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["time_range", b"time_range"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["time_range", b"time_range"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch", b"batch", "by_batch", b"by_batch", "page_size", b"page_size", "page_token", b"page_token", "time_range", b"time_range"]) -> None: ...
 
 Global___GetCaptionUsageRequest: typing_extensions.TypeAlias = GetCaptionUsageRequest
 
@@ -619,16 +805,20 @@ class GetCaptionUsageResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     USAGE_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty on the last."""
     @property
     def usage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CaptionUsage]:
-        """One row a provider and day, newest first."""
+        """One row a provider and day, and batch where asked for, newest first."""
 
     def __init__(
         self,
         *,
         usage: collections.abc.Iterable[Global___CaptionUsage] | None = ...,
+        next_page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["usage", b"usage"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "usage", b"usage"]) -> None: ...
 
 Global___GetCaptionUsageResponse: typing_extensions.TypeAlias = GetCaptionUsageResponse
 
@@ -642,15 +832,24 @@ class CaptionUsage(google.protobuf.message.Message):
     DAY_FIELD_NUMBER: builtins.int
     IMAGE_COUNT_FIELD_NUMBER: builtins.int
     USAGE_FIELD_NUMBER: builtins.int
+    CACHED_COUNT_FIELD_NUMBER: builtins.int
+    UNSETTLED_COUNT_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
     provider: builtins.str
     """Id of the provider."""
     day: builtins.str
     """Day (UTC) as YYYY-MM-DD."""
     image_count: builtins.int
-    """Number of images described."""
+    """Number of images that were described for money or tokens."""
+    cached_count: builtins.int
+    """Number of images whose description was there already."""
+    unsettled_count: builtins.int
+    """Number of calls that may have been billed although no answer arrived; their estimate is in `usage`."""
+    batch: builtins.str
+    """Batch, `batches/{batch}`; empty for none, or when the rows are not by batch."""
     @property
     def usage(self) -> sightmill.v1.common_pb2.TokenUsage:
-        """Tokens and price."""
+        """Tokens and price. Calls of models without a price count with none."""
 
     def __init__(
         self,
@@ -659,8 +858,11 @@ class CaptionUsage(google.protobuf.message.Message):
         day: builtins.str = ...,
         image_count: builtins.int = ...,
         usage: sightmill.v1.common_pb2.TokenUsage | None = ...,
+        cached_count: builtins.int = ...,
+        unsettled_count: builtins.int = ...,
+        batch: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["day", b"day", "image_count", b"image_count", "provider", b"provider", "usage", b"usage"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch", b"batch", "cached_count", b"cached_count", "day", b"day", "image_count", b"image_count", "provider", b"provider", "unsettled_count", b"unsettled_count", "usage", b"usage"]) -> None: ...
 
 Global___CaptionUsage: typing_extensions.TypeAlias = CaptionUsage

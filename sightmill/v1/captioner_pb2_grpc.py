@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class CaptionerServiceStub(object):
-    """Describes images in words through a chain of providers, within rate, budget and deadline. Stateless.
+    """Describes images in words through a chain of providers, within rate, budget and deadline. Stateless: what
+    captions cost, and those that need not be asked for again, are kept by the catalog.
     """
 
     def __init__(self, channel):
@@ -68,7 +69,8 @@ class CaptionerServiceStub(object):
 
 
 class CaptionerServiceServicer(object):
-    """Describes images in words through a chain of providers, within rate, budget and deadline. Stateless.
+    """Describes images in words through a chain of providers, within rate, budget and deadline. Stateless: what
+    captions cost, and those that need not be asked for again, are kept by the catalog.
     """
 
     def CaptionImage(self, request, context):
@@ -110,13 +112,17 @@ class CaptionerServiceServicer(object):
 
     def EstimateCaptions(self, request, context):
         """Estimates what describing a number of images would cost. Nothing is sent to a provider.
+
+        Errors: INVALID_ARGUMENT (INVALID_FIELD), FAILED_PRECONDITION (PROVIDER_NOT_CONFIGURED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCaptionUsage(self, request, context):
-        """Reports what was spent, by provider and day.
+        """Reports what was spent, by provider and day, and by batch where that is asked for.
+
+        Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_PAGE_TOKEN), UNAVAILABLE (SERVICE_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,7 +170,8 @@ def add_CaptionerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CaptionerService(object):
-    """Describes images in words through a chain of providers, within rate, budget and deadline. Stateless.
+    """Describes images in words through a chain of providers, within rate, budget and deadline. Stateless: what
+    captions cost, and those that need not be asked for again, are kept by the catalog.
     """
 
     @staticmethod

@@ -122,7 +122,9 @@ _CaptionerServiceGetCaptionUsageType = typing_extensions.TypeVar(
 )
 
 class CaptionerServiceStub(typing.Generic[_CaptionerServiceCaptionImageType, _CaptionerServiceCaptionImagesType, _CaptionerServiceListProvidersType, _CaptionerServiceTestProviderType, _CaptionerServiceEstimateCaptionsType, _CaptionerServiceGetCaptionUsageType]):
-    """Describes images in words through a chain of providers, within rate, budget and deadline. Stateless."""
+    """Describes images in words through a chain of providers, within rate, budget and deadline. Stateless: what
+    captions cost, and those that need not be asked for again, are kept by the catalog.
+    """
 
     @typing.overload
     def __init__(self: CaptionerServiceStub[
@@ -205,10 +207,16 @@ class CaptionerServiceStub(typing.Generic[_CaptionerServiceCaptionImageType, _Ca
     """
 
     EstimateCaptions: _CaptionerServiceEstimateCaptionsType
-    """Estimates what describing a number of images would cost. Nothing is sent to a provider."""
+    """Estimates what describing a number of images would cost. Nothing is sent to a provider.
+
+    Errors: INVALID_ARGUMENT (INVALID_FIELD), FAILED_PRECONDITION (PROVIDER_NOT_CONFIGURED).
+    """
 
     GetCaptionUsage: _CaptionerServiceGetCaptionUsageType
-    """Reports what was spent, by provider and day."""
+    """Reports what was spent, by provider and day, and by batch where that is asked for.
+
+    Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_PAGE_TOKEN), UNAVAILABLE (SERVICE_UNAVAILABLE).
+    """
 
 CaptionerServiceAsyncStub: typing_extensions.TypeAlias = CaptionerServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -238,7 +246,9 @@ CaptionerServiceAsyncStub: typing_extensions.TypeAlias = CaptionerServiceStub[
 ]
 
 class CaptionerServiceServicer(metaclass=abc.ABCMeta):
-    """Describes images in words through a chain of providers, within rate, budget and deadline. Stateless."""
+    """Describes images in words through a chain of providers, within rate, budget and deadline. Stateless: what
+    captions cost, and those that need not be asked for again, are kept by the catalog.
+    """
 
     @abc.abstractmethod
     def CaptionImage(
@@ -290,7 +300,10 @@ class CaptionerServiceServicer(metaclass=abc.ABCMeta):
         request: sightmill.v1.captioner_pb2.EstimateCaptionsRequest,
         context: _ServicerContext,
     ) -> typing.Union[sightmill.v1.captioner_pb2.EstimateCaptionsResponse, collections.abc.Awaitable[sightmill.v1.captioner_pb2.EstimateCaptionsResponse]]:
-        """Estimates what describing a number of images would cost. Nothing is sent to a provider."""
+        """Estimates what describing a number of images would cost. Nothing is sent to a provider.
+
+        Errors: INVALID_ARGUMENT (INVALID_FIELD), FAILED_PRECONDITION (PROVIDER_NOT_CONFIGURED).
+        """
 
     @abc.abstractmethod
     def GetCaptionUsage(
@@ -298,6 +311,9 @@ class CaptionerServiceServicer(metaclass=abc.ABCMeta):
         request: sightmill.v1.captioner_pb2.GetCaptionUsageRequest,
         context: _ServicerContext,
     ) -> typing.Union[sightmill.v1.captioner_pb2.GetCaptionUsageResponse, collections.abc.Awaitable[sightmill.v1.captioner_pb2.GetCaptionUsageResponse]]:
-        """Reports what was spent, by provider and day."""
+        """Reports what was spent, by provider and day, and by batch where that is asked for.
+
+        Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_PAGE_TOKEN), UNAVAILABLE (SERVICE_UNAVAILABLE).
+        """
 
 def add_CaptionerServiceServicer_to_server(servicer: CaptionerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -92,4 +92,4 @@ def _report(proofs: Sequence[Proof], say: Say) -> None:
         sys.stderr.write("\r\x1b[K")
     say("Both say the same:")
     for proof in proofs:
-        say(f"  {proof.kind:<12} {proof.count:>12,}  sha256 {proof.sha256}")
+        say(f"  {proof.kind:<14} {proof.count:>12,}  sha256 {proof.sha256}")

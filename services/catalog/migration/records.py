@@ -91,6 +91,14 @@ KINDS = (
         ("", "", "", ""),
         "kind name scene_path image_path sequence description objects time_us",
     ),
+    _kind("caption_cache", (b"",), "key sha256 time_us result"),
+    _kind("caption_calls", (b"",), "id state due_us day provider batch micros tokens"),
+    _kind("caption_totals", ("", ""), "period provider micros tokens reserved_micros reserved_tokens"),
+    _kind(
+        "caption_usage",
+        ("",),
+        "place day provider batch images cached unsettled input_tokens output_tokens micros",
+    ),
     # "images": the last number that was given out; "people": the last sequence.
     _kind("marks", ("",), "name value"),
 )

@@ -25,7 +25,8 @@ from services.catalog.mongo.vocabulary import MongoVocabulary
 
 # A page of images is derived within one transaction; the server ends one after a minute.
 _TIMEOUT_S = 60.0
-_COLLECTIONS = ("blobs", "images", "people", "faces", "batches", "result_sets")
+_CAPTIONS = ("caption_cache", "caption_calls", "caption_totals", "caption_usage")
+_COLLECTIONS = ("blobs", "images", "people", "faces", "batches", "result_sets", *_CAPTIONS)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from typing import Any
 from services.catalog.migration.copy import MAX_PAGE_BYTES
 from services.catalog.migration.records import Key, Kind, Record
 from services.catalog.model import ANALYZERS
+from services.catalog.mongo.caption_records import total_id
 from services.catalog.mongo.database import MongoDatabase
 from services.catalog.mongo.desk import COUNTERS
 from services.catalog.mongo.documents import SEPARATOR, Document
@@ -54,6 +55,13 @@ def _walks(kind: Kind, after: Key) -> list[tuple[Query, list[tuple[str, int]]]]:
             ({"set": name, "scene_path": {"$gt": scene}}, order),
             ({"set": {"$gt": name}}, order),
         ]
+    if kind.name == "caption_totals":
+        period, provider = after
+        order = [("period", 1), ("provider", 1)]
+        return [
+            ({"period": period, "provider": {"$gt": provider}}, order),
+            ({"period": {"$gt": period}}, order),
+        ]
     return [({"_id": {"$gt": document_id(kind, after)}}, [("_id", 1)])]
 
 
@@ -63,6 +71,8 @@ def document_id(kind: Kind, key: Key) -> object:
         return SEPARATOR.join(map(str, key))
     if kind.name == "result_sets":
         return ":".join(map(str, key))
+    if kind.name == "caption_totals":
+        return total_id(*map(str, key))
     return key[0]
 
 

@@ -135,6 +135,8 @@ def _document(kind: Kind, record: Record) -> Document:
                 del document["request_id"]
         case "chunks":
             document["done"] = record["done_time_us"] is not None
+        case "caption_cache" | "caption_calls" | "caption_usage":
+            del document[kind.fields[0]]
         case "result_sets" | "result_rows":
             del document["kind"], document["name"]
     return document

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from services.catalog.blob_rules import BlobFate
 from services.catalog.model import CondemnedBlob, StrayBlob
+from services.catalog.mongo.caption_records import forget_captions
 from services.catalog.mongo.database import MongoDatabase, Session
 from services.catalog.mongo.desk import MongoDesk
 from services.catalog.mongo.documents import Document
@@ -71,6 +72,7 @@ async def forget_blobs(database: MongoDatabase, session: Session, digests: Seque
         },
         session=session,
     )
+    await forget_captions(database, session, digests)
 
 
 async def adopt_blobs(

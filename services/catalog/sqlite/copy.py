@@ -23,6 +23,8 @@ from services.catalog.sqlite.store import SqliteStore
 _TIMEOUT_S = 300.0
 _IS_USED = """SELECT EXISTS (SELECT 1 FROM blobs) OR EXISTS (SELECT 1 FROM batches)
     OR EXISTS (SELECT 1 FROM people) OR EXISTS (SELECT 1 FROM result_sets)
+    OR EXISTS (SELECT 1 FROM caption_cache) OR EXISTS (SELECT 1 FROM caption_calls)
+    OR EXISTS (SELECT 1 FROM caption_totals) OR EXISTS (SELECT 1 FROM caption_usage)
     OR EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'images')"""
 
 

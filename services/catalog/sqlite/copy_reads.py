@@ -74,6 +74,10 @@ _WALKS = {
             ("(s.kind, s.name) > (?, ?)", slice(2)),
         ),
     ),
+    "caption_cache": _Walk("", "key", (("key > ?", _ALL),)),
+    "caption_calls": _Walk("", "id", (("id > ?", _ALL),)),
+    "caption_totals": _Walk("", "period, provider", (("(period, provider) > (?, ?)", _ALL),)),
+    "caption_usage": _Walk("", "place", (("place > ?", _ALL),)),
     "marks": _Walk(_MARKS, "name", (("name > ?", _ALL),)),
 }
 _AS: dict[str, dict[str, Callable[[Any], object]]] = {

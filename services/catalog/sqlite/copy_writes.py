@@ -23,8 +23,10 @@ def write_records(connection: sqlite3.Connection, kind: Kind, records: Sequence[
     """See ``CatalogCopy.write``; within a change of the store."""
     if kind.name == "images":
         _write_images(connection, records, now_us)
-    else:
+    elif kind.name in _WRITERS:
         _WRITERS[kind.name](connection, records)
+    else:
+        _insert(connection, kind.name, kind.fields, records)
 
 
 def _write_blobs(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
@@ -106,10 +108,6 @@ def _write_faces(connection: sqlite3.Connection, records: Sequence[Record]) -> N
         at_once(rows.put_face(face_of(record)))
 
 
-def _write_batches(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
-    _insert(connection, "batches", tuple(records[0]), records)
-
-
 def _write_items(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
     batches = _batch_ids(connection, records)
     rows = [
@@ -185,7 +183,6 @@ _WRITERS: dict[str, Callable[[sqlite3.Connection, Sequence[Record]], None]] = {
     "analyses": _write_analyses,
     "people": _write_people,
     "faces": _write_faces,
-    "batches": _write_batches,
     "items": _write_items,
     "chunks": _write_chunks,
     "result_sets": _write_result_sets,

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from services.catalog.model import CondemnedBlob, StrayBlob
 from services.catalog.names import ImageKey, image_not_found
 from services.catalog.sqlite.blobs import release_blob, show_blob
+from services.catalog.sqlite.caption_records import forget_captions
 from services.catalog.sqlite.counters import add_counts
 from services.catalog.sqlite.faces import drop_faces
 from services.catalog.sqlite.findings import drop_findings
@@ -55,6 +56,7 @@ def forget_blobs(connection: sqlite3.Connection, digests: Sequence[str]) -> None
            WHERE sha256 = ? AND fate = 1""",
         [(bytes.fromhex(digest),) for digest in digests],
     )
+    forget_captions(connection, digests)
 
 
 def adopt_blobs(connection: sqlite3.Connection, blobs: Sequence[StrayBlob], now_us: int) -> int:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, get_args
 
+from services.catalog.captions.model import UsageQuery
 from services.catalog.conditions import EVERYTHING, TermField
 from services.catalog.ledger.model import BatchChange, BatchQuery, NewBatch
 from services.catalog.ledger.states import ItemState
@@ -31,6 +32,7 @@ from tests.contract.catalog.adapters import (
     outcome,
     write_outcome,
 )
+from tests.contract.catalog.caption_adapters import BATCH, kept, reservation, settlement
 from tests.contract.catalog.ledger_adapters import apply, new_batch, new_parts
 from tests.contract.catalog.people_adapters import message_of, shot
 
@@ -56,6 +58,7 @@ async def fill(stores: Stores) -> None:
     await _add_people(stores)
     await _add_batches(stores)
     await _add_result_sets(stores)
+    await _add_caption_records(stores)
 
 
 async def answers(stores: Stores) -> dict[str, Any]:
@@ -64,6 +67,7 @@ async def answers(stores: Stores) -> dict[str, Any]:
         **await _image_answers(stores),
         **await _people_answers(stores),
         **await _ledger_answers(stores),
+        **await _caption_answers(stores),
         **{f"rows {key}": await stores.result_sets.list_rows(key, 100) for key in _SETS},
     }
 
@@ -188,6 +192,28 @@ async def _add_result_sets(stores: Stores) -> None:
         ]
         await stores.result_sets.put_rows(key, rows[::-1])
         await stores.result_sets.put_rows(key, [ResultRow("", "1.jpg", "other", (), 9), *rows[2:]])
+
+
+async def _add_caption_records(stores: Stores) -> None:
+    """Captions of photos; calls that are held, settled and expired, with a batch and without one."""
+    records = stores.caption_records
+    await records.keep_captions([kept(key, bytes.fromhex(digest_of(f"photo {key}"))) for key in range(9)])
+    calls = [reservation(number, 10, number, batch=BATCH * (number % 2)) for number in range(4)]
+    await records.reserve_spend([*calls, reservation(4, ttl_us=0), reservation(5, 0, 0, "local")], [])
+    await records.settle_spend([settlement(0), settlement(1), settlement(9, provider="openai")])
+    assert await records.expire_calls(10) == 1
+
+
+async def _caption_answers(stores: Stores) -> dict[str, Any]:
+    records = stores.caption_records
+    ever = ("2000-01-01", "2999-01-01")
+    return {
+        "captions": await records.look_up_captions([kept(key).key for key in range(12)]),
+        "spend": await records.read_totals(),
+        "usage": await records.list_usage(UsageQuery(*ever), 100),
+        "usage by batch": await records.list_usage(UsageQuery(*ever, by_batch=True), 100),
+        "usage of a batch": await records.list_usage(UsageQuery(*ever, batch=BATCH), 100),
+    }
 
 
 async def _image_answers(stores: Stores) -> dict[str, Any]:

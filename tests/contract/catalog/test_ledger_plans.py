@@ -1,4 +1,4 @@
-"""Lists of batches, items, chunks and result rows are walks along an index, as the plans say.
+"""Lists of batches, items, chunks, result rows and caption records walk along an index, as the plans say.
 
 The server that the tests start sorts in memory whatever the index; what a server of MongoDB's own make does
 is checked when MONGODB_URL says where there is one.
@@ -9,19 +9,22 @@ from __future__ import annotations
 import os
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.catalog.captions.model import CallState, UsageQuery
 from services.catalog.ledger.model import BatchQuery
 from services.catalog.ledger.states import BatchState, ItemState
+from services.catalog.mongo import caption_records as mongo_caption_records
 from services.catalog.mongo import ledger as mongo_ledger
 from services.catalog.mongo import ledger_batches as mongo_ledger_batches
 from services.catalog.mongo import ledger_items as mongo_ledger_items
 from services.catalog.mongo import result_sets as mongo_result_sets
 from services.catalog.result_sets import RowPlace, SetKey
+from services.catalog.sqlite import caption_records as captions
 from services.catalog.sqlite import ledger_batches as batches
 from services.catalog.sqlite import ledger_items as items
 from services.catalog.sqlite import result_sets as sqlite_result_sets
@@ -33,7 +36,8 @@ Order = list[tuple[str, int]]
 
 NAME = uuid.UUID(int=1)
 STATES = frozenset({BatchState.QUEUED, BatchState.RUNNING})
-INDEXES = (*mongo_ledger.INDEXES, *mongo_result_sets.INDEXES)
+INDEXES = (*mongo_ledger.INDEXES, *mongo_result_sets.INDEXES, *mongo_caption_records.INDEXES)
+DAYS = ("2026-01-01", "2026-12-31")
 FAILED = (ItemState.RETRYING, ItemState.FAILED)
 READS: dict[str, tuple[Callable[[Any], object], str]] = {
     "all": (lambda c: batches.list_batches(c, BatchQuery(), 9, None), "sqlite_autoindex_batches_1 (uuid<?)"),
@@ -68,6 +72,28 @@ READS: dict[str, tuple[Callable[[Any], object], str]] = {
         lambda c: sqlite_result_sets.read_page(c, SetKey("sql", "x"), 9, ("a", "b")),
         "PRIMARY KEY (set_id=? AND (scene_path,image_path)>(?,?))",
     ),
+    "captions": (
+        lambda c: captions.read_captions(c, [bytes(32), b"x" * 32]),
+        "sqlite_autoindex_caption_cache_1 (key=?)",
+    ),
+    "captions of bytes": (
+        lambda c: captions.forget_captions(c, ["00" * 32]),
+        "caption_cache_by_image (sha256=?)",
+    ),
+    "oldest captions": (lambda c: captions.drop_captions(c, 5, 5, 9), "caption_cache_by_time (time_us<?)"),
+    "calls that are due": (
+        lambda c: captions.read_due(c, CallState.HELD, 5, 9),
+        "caption_calls_by_state (state=? AND due_us<?)",
+    ),
+    "totals": (lambda c: captions.read_totals(c, "2026-11-21"), "PRIMARY KEY (period=?)"),
+    "usage": (
+        lambda c: captions.read_usage(c, UsageQuery(*DAYS), 9, ""),
+        "PRIMARY KEY (place>? AND place<?)",
+    ),
+    "usage of a batch": (
+        lambda c: captions.read_usage(c, UsageQuery(*DAYS, batch="batches/1"), 9, ""),
+        "caption_usage_by_batch (batch=? AND place>? AND place<?)",
+    ),
 }
 
 
@@ -82,6 +108,11 @@ class Explaining:
         rows = self._connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
         self.plan += [row[3] for row in rows]
         return self._connection.execute(statement, parameters)
+
+    def executemany(self, statement: str, rows: Sequence[Any]) -> sqlite3.Cursor:
+        for row in rows:
+            self.execute(statement, row)
+        return self._connection.cursor()
 
 
 @pytest.fixture
@@ -111,6 +142,12 @@ def mongo_walks() -> Iterator[tuple[str, dict[str, Any], str, Order]]:
         for condition, index in mongo_ledger_items.page_walks(NAME, states, 3):
             yield "items", condition, index, [("row", 1)]
     yield "chunks", *mongo_ledger_items.missing_walk(NAME, 5, 3), [("number", 1)]
+    yield "caption_cache", {"time_us": {"$lt": 5}}, "by_time", mongo_caption_records.OLDEST_FIRST
+    due = mongo_caption_records.due_condition(CallState.HELD, 5)
+    yield "caption_calls", due, "by_state", [("due_us", 1)]
+    for batch, index in (("", "_id_"), ("batches/1", "by_batch")):
+        usage = mongo_caption_records.usage_condition(UsageQuery(*DAYS, batch=batch), "")
+        yield "caption_usage", usage, index, [("_id", 1)]
     places: list[tuple[SetKey, RowPlace]] = [(SetKey("json", "x"), 5), (SetKey("sql", "x"), ("a", "b"))]
     for key, place in places:
         order, index = mongo_result_sets.ORDERS[key.kind]

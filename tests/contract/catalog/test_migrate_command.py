@@ -29,7 +29,7 @@ async def test_there_and_back_as_an_operator_types_it(tmp_path: Path) -> None:
         assert (code, "stop the suite first" in err) == (1, True)
     code, out, err = await upkeep(data, "migrate", "--to", url)
     assert (code, err) == (0, "")
-    assert "images                  5  sha256 " in out
+    assert "images                    5  sha256 " in out
     assert "SIGHTMILL_CATALOG_MONGODB_URL=" in out
     assert f"SIGHTMILL_CATALOG_MONGODB_DATABASE={options.database}" in out
     settings = {"catalog_mongodb_url": options.url, "catalog_mongodb_database": options.database}

@@ -22,6 +22,7 @@ from services.catalog.states import ImageState
 from services.catalog.stores import MONGO_INDEXES
 from services.runtime.errors import DataLossError, FailedPreconditionError
 from tests.contract.catalog.adapters import START_US, analysis, new_image, outcome, write_outcome
+from tests.contract.catalog.caption_adapters import settlement
 from tests.contract.catalog.migration_world import Place, answers, fill, open_stores
 from tests.contract.catalog.mongo_adapter import mongo_options
 
@@ -111,11 +112,15 @@ async def test_life_goes_on_in_the_copy_as_it_would_have(tmp_path: Path, first: 
             # As old as those of before: the order in which they came decides.
             late = analysis("photo 8", "caption", "3", "", create_time_us=START_US)
             await write_outcome(catalog, outcome(9, late))
+            # Settled already, held, expired: each is known as what it is.
+            await stores.caption_records.settle_spend([settlement(1), settlement(2), settlement(4)])
+            assert await stores.caption_records.drop_captions(0, 7, 100) == 2
             page = await catalog.list_analyses(9, PageOrder(10))
             garbage = await catalog.condemn_blobs(2**62, 100)
             found = await answers(stores)
             lives.append(
                 [image.number, {blob.sha256 for blob in garbage}, found["stats"], found["repeated"]]
+                + [found["captions"], found["spend"], found["usage by batch"]]
                 + [(known.analyzer, known.version) for known in page.analyses]
                 + [answer for question, answer in found.items() if question.startswith(("facets", "search"))]
             )
@@ -171,6 +176,10 @@ _FALSIFIED = (
     ("items", "error"),
     ("chunks", "successor"),
     ("result_rows", "description"),
+    ("caption_cache", "time_us"),
+    ("caption_calls", "due_us"),
+    ("caption_totals", "reserved_tokens"),
+    ("caption_usage", "micros"),
     ("marks", "value"),
 )
 
@@ -289,6 +298,10 @@ def test_no_column_of_a_copied_table_is_forgotten() -> None:
         "chunks": {"batch_id"},
         "result_sets": {"id"},
         "result_rows": {"set_id"},
+        "caption_cache": {"id"},
+        "caption_calls": set[str](),
+        "caption_totals": set[str](),
+        "caption_usage": set[str](),
         "marks": set[str](),
     }
     connection = sqlite3.connect(":memory:")

@@ -1,0 +1,1 @@
+"""What captions cost, and captions that need not be asked for again."""
