@@ -10,13 +10,15 @@ PARALLEL := -n 2 --dist loadfile
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  %-18s %s\n", $$1, $$2}'
 
-.PHONY: setup setup-extras setup-dev
+.PHONY: setup setup-extras setup-dev setup-blip
 setup: ## Set up what the suite needs to run
 	@scripts/setup run
 setup-extras: ## Set up the optional engines, too: face descriptors, moderation, RapidOCR
 	@scripts/setup extras
 setup-dev: ## Set up what tests and linters need, too
 	@scripts/setup dev
+setup-blip: ## Set up the libraries of a local BLIP model, too: 2.3 GB to fetch
+	@scripts/setup blip
 
 .PHONY: run up down stop status demo
 run: setup ## Start the whole suite in the foreground, with sample photos on the first start
@@ -62,6 +64,8 @@ test: setup-dev .tools/bin/versitygw ## All tests
 .PHONY: bench
 bench: setup-dev ## Run all benchmarks and print one table
 	@$(BIN)/python -m bench
+bench-blip: setup-blip ## Run the benchmark of a local BLIP model, on a GPU where there is one
+	@$(BIN)/python -m bench blip
 bench-%: setup-dev ## Run one benchmark, for example bench-pipeline
 	@$(BIN)/python -m bench $*
 

@@ -10,18 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.captioner.failures import chain_failed, not_configured
-from services.captioner.link import Link
-from services.captioner.local_describer import LOCAL_ID, LocalDescriber, compose
+from services.captioner.lanes.link import Link
+from services.captioner.local.local_describer import LOCAL_ID, LocalDescriber, compose
 from services.captioner.picture import Picture
 from services.captioner.prompt import PROMPT_VERSION
 from services.captioner.provider import (
+    SOMEBODY_WAITS,
     Ask,
     BadPictureError,
     ConfigError,
     Description,
+    Origin,
     ParseMode,
     ProviderError,
 )
+from services.captioner.records.known_answers import KnownAnswer, KnownAnswers
 from services.runtime.errors import InvalidArgumentError
 
 # Kept back from the models: for the local describer, or to say in words why there is no answer.
@@ -41,24 +44,41 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A description and how it came about; ``degraded_reason`` is empty when it is what was asked for."""
+    """A description and how it came about; ``degraded_reason`` is empty when it is what was asked for.
+
+    ``cached`` says that nothing was paid for it.
+    """
 
     description: Description
     provider: str
-    degraded_reason: str
-    attempts: tuple[Attempt, ...]
+    degraded_reason: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What is wanted besides the words themselves: whose call it is, which providers, by when (loop time)."""
+
+    deadline: float
+    origin: Origin = SOMEBODY_WAITS
+    wanted: tuple[str, ...] = ()
+    skip_cache: bool = False
 
 
 class Chain:
     """``order`` are the ids of the operator's chain; ``links`` the models among them that can be asked.
 
-    ``hints`` say for each of the others how to configure it.
+    ``hints`` say for each of the others how to configure it; ``known`` spares asking again.
     """
 
-    def __init__(self, order: Sequence[str], links: Mapping[str, Link], hints: Mapping[str, str]) -> None:
+    def __init__(
+        self, order: Sequence[str], links: Mapping[str, Link], hints: Mapping[str, str], known: KnownAnswers
+    ) -> None:
         self.order = tuple(order)
         self.links = dict(links)
         self.hints = dict(hints)
+        self._known = known
         self.local = LocalDescriber()
 
     def check(self, wanted: Sequence[str]) -> None:
@@ -67,15 +87,15 @@ class Chain:
             if provider not in self.order:
                 raise not_configured(provider, f"It is not in this server's chain: {', '.join(self.order)}.")
 
-    async def describe(self, picture: Picture, ask: Ask, wanted: Sequence[str], deadline: float) -> Told:
-        """The first answer of ``wanted``, or of the operator's chain when that is empty.
+    async def describe(self, picture: Picture, ask: Ask, errand: Errand) -> Told:
+        """The first answer of the wanted providers, or of the operator's chain when none are named.
 
-        ``deadline`` is loop time. Raises ServiceError: about the picture, or that nobody could answer.
+        Raises ServiceError: about the picture, or that nobody could answer.
         """
+        wanted = errand.wanted
         self.check(wanted)
         steps = tuple(dict.fromkeys(wanted or self.order))
         models = [step for step in steps if step in self.links]
-        model_deadline = deadline - RESERVE_S
         failures: dict[str, ProviderError] = {}
         for step in steps:
             if step == LOCAL_ID:
@@ -84,15 +104,26 @@ class Chain:
                 if wanted:
                     failures[step] = ConfigError(self.hints[step])
                 continue
-            limit = _share(model_deadline, len(models) - models.index(step))
+            limit = _share(errand.deadline - RESERVE_S, len(models) - models.index(step))
             try:
-                description = await _ask(self.links[step], picture, ask, limit)
+                answer = await self._ask(self.links[step], picture, ask, errand, limit)
             except ProviderError as error:
                 failures[step] = error
             else:
-                filled = await _with_words(description, picture)
-                return Told(filled, step, "", _attempts(failures))
+                filled = await _with_words(answer.description, picture)
+                return Told(filled, step, attempts=_attempts(failures), cached=answer.cached)
         raise chain_failed(failures, NO_MODEL)
+
+    async def _ask(self, link: Link, picture: Picture, ask: Ask, errand: Errand, limit: float) -> KnownAnswer:
+        try:
+            return await self._known.describe(
+                link, picture, ask, errand.origin, limit, skip_cache=errand.skip_cache
+            )
+        except InvalidArgumentError as error:
+            # The bytes do not decode here; where measurements came along, words can still be found.
+            if not picture.is_measured:
+                raise
+            raise BadPictureError(error.message) from error
 
     async def _locally(
         self, picture: Picture, ask: Ask, wanted: Sequence[str], failures: Mapping[str, ProviderError]
@@ -112,16 +143,6 @@ class Chain:
         if provider == LOCAL_ID:
             return self.local.model
         return self.links[provider].provider.model if provider in self.links else ""
-
-
-async def _ask(link: Link, picture: Picture, ask: Ask, limit: float) -> Description:
-    try:
-        return await link.describe(picture, ask, limit)
-    except InvalidArgumentError as error:
-        # The bytes do not decode here; where measurements came along, words can still be found.
-        if not picture.is_measured:
-            raise
-        raise BadPictureError(error.message) from error
 
 
 def _share(deadline: float, models_left: int) -> float:

@@ -6,17 +6,23 @@ import re
 from datetime import timedelta
 from typing import get_args
 
-from services.captioner.breaker import State
+from google.protobuf import json_format
+
 from services.captioner.chain import Told
+from services.captioner.lanes.breaker import State
 from services.captioner.measurements import ColourShare, Focus, Measurements, Scene
 from services.captioner.prompt import PROMPT_VERSION
-from services.captioner.provider import Ask, Detail, ParseMode
+from services.captioner.provider import Ask, Detail, Origin
+from services.captioner.records.caption_message import PARSE_MODES
 from services.captioner.settings import ProviderId
 from services.runtime.errors import InvalidArgumentError, Reason
 from sightmill.v1 import analyzer_pb2, captioner_pb2, common_pb2
 
 MAX_PROMPT_CHARS = 4_000
 MAX_PROVIDERS = 2 * len(get_args(ProviderId))
+USD = "USD"
+_BATCH = re.compile(r"batches/[A-Za-z0-9_-]{1,128}")
+_DIGEST_KEY = re.compile(r"sha256/[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{64})")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
 _DETAILS: dict[int, Detail] = {
     captioner_pb2.CAPTION_DETAIL_LOW: "low",
@@ -31,13 +37,6 @@ _SCENES = {
     analyzer_pb2.SCENE_TYPE_INDOOR: Scene.INDOOR,
     analyzer_pb2.SCENE_TYPE_OUTDOOR: Scene.OUTDOOR,
     analyzer_pb2.SCENE_TYPE_NATURE: Scene.NATURE,
-}
-_PARSE_MODES = {
-    ParseMode.NOT_ASKED: captioner_pb2.PARSE_MODE_UNSPECIFIED,
-    ParseMode.JSON: captioner_pb2.PARSE_MODE_JSON,
-    ParseMode.REPAIRED: captioner_pb2.PARSE_MODE_REPAIRED,
-    ParseMode.SECTIONS: captioner_pb2.PARSE_MODE_SECTIONS,
-    ParseMode.PROSE: captioner_pb2.PARSE_MODE_PROSE,
 }
 STATES = {
     State.READY: captioner_pb2.PROVIDER_STATE_READY,
@@ -74,6 +73,24 @@ def timeout_from(request: captioner_pb2.CaptionImagesRequest, default_s: float) 
     return min(timeout_s, 86_400.0)
 
 
+def origin_from(batch: str) -> Origin:
+    """Whose call it is; raises InvalidArgumentError (INVALID_FIELD)."""
+    if batch and not _BATCH.fullmatch(batch):
+        raise invalid_field("batch", "A batch is named batches/{batch}.")
+    return Origin(batch)
+
+
+def digest_of(blob_key: str) -> str:
+    """The SHA-256 that a blob key of the suite's own form names; empty for other keys."""
+    found = _DIGEST_KEY.fullmatch(blob_key)
+    return found[1] if found else ""
+
+
+def money(micros: int) -> common_pb2.Money:
+    """Millionths of a US dollar."""
+    return common_pb2.Money(currency_code=USD, micros=micros)
+
+
 def measurements_from(insights: analyzer_pb2.Insights) -> Measurements:
     """The part of the insights that can be put into words."""
     return Measurements(
@@ -96,8 +113,10 @@ def caption_from(told: Told, settings_digest: str, elapsed_s: float) -> captione
     """The message that says everything about an answer."""
     description = told.description
     usage = common_pb2.TokenUsage(
-        input_tokens=description.input_tokens, output_tokens=description.output_tokens
+        input_tokens=description.tokens.input, output_tokens=description.tokens.output
     )
+    if description.cost_micros is not None:
+        usage.cost.CopyFrom(money(description.cost_micros))
     caption = captioner_pb2.Caption(
         text=description.text,
         tags=description.tags,
@@ -107,8 +126,9 @@ def caption_from(told: Told, settings_digest: str, elapsed_s: float) -> captione
         model=description.model,
         degraded=bool(told.degraded_reason),
         degraded_reason=told.degraded_reason,
+        cached=told.cached,
         usage=usage,
-        parse_mode=_PARSE_MODES[description.parse_mode],
+        parse_mode=PARSE_MODES[description.parse_mode],
         prompt_version=PROMPT_VERSION,
         settings_digest=settings_digest,
         attempts=[
@@ -116,6 +136,8 @@ def caption_from(told: Told, settings_digest: str, elapsed_s: float) -> captione
             for each in told.attempts
         ],
     )
+    if description.attributes:
+        json_format.ParseDict(dict(description.attributes), caption.attributes)
     caption.elapsed.FromTimedelta(timedelta(seconds=elapsed_s))
     return caption
 

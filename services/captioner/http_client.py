@@ -1,16 +1,25 @@
-"""POST to a provider: verified TLS, small pools, bounded answers, and errors that name no address."""
+"""Calls to providers: verified TLS, small pools, bounded answers, and errors that name no address."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+import zlib
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import httpx
 
-from services.captioner.provider import AnswerError, ConfigError, SlowAnswerError, TransientError
+from services.captioner.provider import (
+    AnswerError,
+    ConfigError,
+    ProviderError,
+    SlowAnswerError,
+    TransientError,
+)
 
 CONNECT_TIMEOUT_S = 5.0
 WRITE_TIMEOUT_S = 30.0
@@ -20,6 +29,8 @@ LOCAL_READ_TIMEOUT_S = 300.0
 MAX_ANSWER_BYTES = 2 * 1024 * 1024
 # httpcore searches all connections of a pool for each request; above some thirty it collapses.
 POOL_SIZE = 8
+_ANY_ZLIB_HEADER = 47
+_parsed = lru_cache(maxsize=256)(httpx.URL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,54 +53,70 @@ class Part:
 
 
 class HttpClient:
-    """Several small pools; each call takes the one with the fewest calls in flight."""
+    """Several small pools; each call takes the one with the fewest calls in flight.
 
-    def __init__(self, pools: list[httpx.AsyncClient]) -> None:
+    Every call raises TransientError, SlowAnswerError, ConfigError or AnswerError. It may have been billed
+    when the request was sent and no other status than 2xx came back. Redirects are answers like any other.
+    """
+
+    def __init__(self, pools: Sequence[httpx.AsyncBaseTransport]) -> None:
         self._pools = pools
         self._in_flight = [0] * len(pools)
 
     async def post_json(
         self, url: str, body: bytes, headers: Mapping[str, str], read_timeout_s: float
     ) -> HttpAnswer:
-        """Sends JSON; raises TransientError, SlowAnswerError, ConfigError or AnswerError."""
-        return await self._post(
-            url, {**headers, "Content-Type": "application/json"}, read_timeout_s, content=body
-        )
+        """Sends JSON."""
+        headers = {**headers, "Content-Type": "application/json"}
+        return await self._send("POST", url, headers, read_timeout_s, content=body)
 
-    async def post_file(self, url: str, part: Part, read_timeout_s: float) -> HttpAnswer:
-        """Sends a form with one file; errors as ``post_json``."""
-        return await self._post(url, {}, read_timeout_s, part=part)
-
-    async def _post(
+    async def post_form(
         self,
+        url: str,
+        fields: Mapping[str, str],
+        parts: Sequence[Part],
+        headers: Mapping[str, str],
+        read_timeout_s: float,
+    ) -> HttpAnswer:
+        """Sends a multipart form: the fields, then the files; a URL-encoded one when there are no files."""
+        files = [(part.field, (part.file_name, part.content, part.media_type)) for part in parts]
+        return await self._send("POST", url, headers, read_timeout_s, fields=fields, files=files)
+
+    async def get(self, url: str, headers: Mapping[str, str], read_timeout_s: float) -> HttpAnswer:
+        """Asks for what is there."""
+        return await self._send("GET", url, headers, read_timeout_s)
+
+    async def _send(
+        self,
+        method: str,
         url: str,
         headers: Mapping[str, str],
         read_timeout_s: float,
         *,
         content: bytes | None = None,
-        part: Part | None = None,
+        fields: Mapping[str, str] | None = None,
+        files: Sequence[tuple[str, tuple[str, bytes, str]]] | None = None,
     ) -> HttpAnswer:
-        shard = min(range(len(self._pools)), key=self._in_flight.__getitem__)
-        self._in_flight[shard] += 1
-        files = {part.field: (part.file_name, part.content, part.media_type)} if part else None
         timeout = httpx.Timeout(
             read_timeout_s, connect=CONNECT_TIMEOUT_S, write=WRITE_TIMEOUT_S, pool=CONNECT_TIMEOUT_S
         )
         try:
-            async with self._pools[shard].stream(
-                "POST", url, headers=headers, content=content, files=files, timeout=timeout
-            ) as answer:
-                body = await _read_bounded(answer)
-                return HttpAnswer(answer.status_code, dict(answer.headers), body)
-        # Nothing of httpx's own words goes on: they quote addresses, and headers that it finds malformed.
-        except (httpx.ReadTimeout, httpx.WriteTimeout):
-            raise SlowAnswerError(f"No answer within {read_timeout_s:g} s.") from None
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise TransientError("No connection; check that the provider can be reached from here.") from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError):
-            raise ConfigError("The address or the key has a form that cannot be sent.") from None
-        except httpx.RequestError as error:
-            raise TransientError(f"The connection broke ({type(error).__name__}).") from None
+            request = httpx.Request(
+                method,
+                _parsed(url),
+                headers={"User-Agent": "sightmill-captioner", "Accept-Encoding": "identity", **headers},
+                content=content,
+                data=fields,
+                files=files or None,
+                extensions={"timeout": timeout.as_dict()},
+            )
+        # The words of httpx, and of the encoder, quote addresses and headers.
+        except (httpx.InvalidURL, UnicodeError):
+            raise _unsendable() from None
+        shard = min(range(len(self._pools)), key=self._in_flight.__getitem__)
+        self._in_flight[shard] += 1
+        try:
+            return await _exchange(self._pools[shard], request, read_timeout_s)
         finally:
             self._in_flight[shard] -= 1
 
@@ -104,16 +131,15 @@ async def open_http_client(
         if ca_file
         else httpx.create_ssl_context(trust_env=False)
     )
+    # Transports alone: what a client adds (cookies, redirects, credentials) has no place here.
     async with AsyncExitStack() as stack:
         pools = [
             await stack.enter_async_context(
-                httpx.AsyncClient(
+                httpx.AsyncHTTPTransport(
                     verify=trust,
                     proxy=proxy or None,
                     trust_env=False,
-                    follow_redirects=False,
                     limits=httpx.Limits(max_connections=POOL_SIZE, max_keepalive_connections=POOL_SIZE),
-                    headers={"User-Agent": "sightmill-captioner", "Accept-Encoding": "identity"},
                 )
             )
             for _ in range(-(-calls // POOL_SIZE))
@@ -121,10 +147,72 @@ async def open_http_client(
         yield HttpClient(pools)
 
 
-async def _read_bounded(answer: httpx.Response) -> bytes:
+async def _exchange(
+    pool: httpx.AsyncBaseTransport, request: httpx.Request, read_timeout_s: float
+) -> HttpAnswer:
+    may_be_billed = True
+    try:
+        answer = await pool.handle_async_request(request)
+        may_be_billed = answer.status_code < 300
+        try:
+            body = await _read_bounded(cast("AsyncIterable[bytes]", answer.stream))
+        finally:
+            await answer.aclose()
+        headers = {
+            name.decode("latin-1").lower(): text.decode("latin-1") for name, text in answer.headers.raw
+        }
+        return HttpAnswer(answer.status_code, headers, _unpacked(body, headers.get("content-encoding", "")))
+    except httpx.RequestError as error:
+        # Nothing of httpx's own words goes on: they quote addresses, and headers that it finds malformed.
+        raise _failure(error, read_timeout_s, may_be_billed) from None
+    except AnswerError as error:
+        error.may_be_billed = may_be_billed
+        raise
+
+
+def _failure(error: httpx.RequestError, read_timeout_s: float, may_be_billed: bool) -> ProviderError:
+    match error:
+        case httpx.ReadTimeout():
+            return SlowAnswerError(f"No answer within {read_timeout_s:g} s.", may_be_billed=may_be_billed)
+        case httpx.WriteTimeout():
+            return SlowAnswerError(f"The request could not be sent within {WRITE_TIMEOUT_S:g} s.")
+        case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.ProxyError():
+            return TransientError("No connection; check that the provider can be reached from here.")
+        case httpx.PoolTimeout():
+            return TransientError("All connections to providers are taken.")
+        case httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
+            return _unsendable()
+        case httpx.WriteError():
+            may_be_billed = False
+    return TransientError(f"The connection broke ({type(error).__name__}).", may_be_billed=may_be_billed)
+
+
+async def _read_bounded(chunks: AsyncIterable[bytes]) -> bytes:
     body = bytearray()
-    async for chunk in answer.aiter_bytes():
+    async for chunk in chunks:
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
-            raise AnswerError(f"The answer is larger than {MAX_ANSWER_BYTES // 1024} KiB.")
+            raise _too_large()
     return bytes(body)
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes:
+    """The body of a server that compresses unasked; what cannot be unpacked has no text."""
+    if encoding.lower() in ("", "identity"):
+        return body
+    try:
+        unpacked = zlib.decompressobj(_ANY_ZLIB_HEADER).decompress(body, MAX_ANSWER_BYTES + 1)
+    except zlib.error:
+        return b""
+    if len(unpacked) > MAX_ANSWER_BYTES:
+        raise _too_large()
+    return unpacked
+
+
+def _too_large() -> AnswerError:
+    limit_kib = MAX_ANSWER_BYTES // 1024
+    return AnswerError(f"The answer is larger than {limit_kib} KiB.")
+
+
+def _unsendable() -> ConfigError:
+    return ConfigError("The address or the key has a form that cannot be sent.")

@@ -6,30 +6,40 @@ from collections.abc import Awaitable, Callable
 
 from services.captioner.measurements import Measurements
 from services.captioner.studio import Studio
+from services.captioner.upload_picture import Upload
+
+__all__ = ["Load", "Picture", "Upload"]
 
 Load = Callable[[], Awaitable[bytes]]
 
 
 class Picture:
-    """The bytes behind ``load`` as a provider wants to see them. Belongs to one task."""
+    """The bytes behind ``load`` as a provider wants to see them. Belongs to one task.
 
-    def __init__(self, load: Load, studio: Studio, measured: Measurements | None = None) -> None:
+    ``sha256`` is the digest of the bytes, 64 hexadecimal digits, where it is known; empty where it is not.
+    """
+
+    def __init__(
+        self, load: Load, studio: Studio, measured: Measurements | None = None, sha256: str = ""
+    ) -> None:
         self._load = load
         self._studio = studio
         self._measured = measured
-        self._uploads: dict[int, bytes] = {}
+        self._sha256 = sha256
+        self._uploads: dict[int, Upload] = {}
 
     @property
     def is_measured(self) -> bool:
         """Whether the measurements came with the image."""
         return self._measured is not None
 
-    @property
-    def is_prepared(self) -> bool:
-        """Whether an upload was ready; before that, time that passes is not a provider's."""
-        return bool(self._uploads)
+    async def digest(self) -> str:
+        """SHA-256 of the original bytes, 64 hexadecimal digits. Errors as ``load``."""
+        if not self._sha256:
+            self._sha256 = await self._studio.digest(self._load)
+        return self._sha256
 
-    async def upload(self, edge_px: int) -> bytes:
+    async def upload(self, edge_px: int) -> Upload:
         """A small JPEG to send out; scaled once, whoever asks. Errors as Studio.upload."""
         if edge_px not in self._uploads:
             self._uploads[edge_px] = await self._studio.upload(self._load, edge_px)

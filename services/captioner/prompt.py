@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.captioner.provider import Ask
 
 PROMPT_VERSION = "1"
+SCHEMA_NAME = "image_description"
 
 SYSTEM = (
     "You describe photographs for a searchable library. "

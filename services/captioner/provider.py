@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
-from services.captioner.picture import Picture
+from services.captioner.picture import Upload
 
 Detail = Literal["low", "high"]
 
@@ -35,8 +36,62 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose call it is. ``batch`` is ``batches/{batch}``, empty for a call that somebody waits for."""
+
+    batch: str = ""
+
+
+SOMEBODY_WAITS = Origin()
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One way to a provider: a base address without a slash at its end, and a key; both may be empty."""
+
+    base_url: str = ""
+    key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a call takes, or is expected to take: tokens of the prompt, image included, and of the answer."""
+
+    input: int = 0
+    output: int = 0
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.input + self.output
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a provider's answer says of its rate limits; None where it says nothing.
+
+    Limits and what is left of them are for a minute; ``..._reset_s`` is the time until all is free again.
+    """
+
+    requests: int | None = None
+    requests_left: int | None = None
+    requests_reset_s: float | None = None
+    tokens: int | None = None
+    tokens_left: int | None = None
+    tokens_reset_s: float | None = None
+
+
+NO_LIMITS = Limits()
+NO_ATTRIBUTES: Mapping[str, object] = {}
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
-    """A picture in words. ``language`` is that of the words, which may not be the one that was asked for."""
+    """A picture in words. ``language`` is that of the words, which may not be the one that was asked for.
+
+    ``attributes`` is what the model answered besides, as JSON values. ``cost_micros`` is the price in
+    millionths of a US dollar; None when the price table does not know the model.
+    """
 
     text: str
     tags: tuple[str, ...]
@@ -44,12 +99,24 @@ class Description:
     language: str
     model: str
     parse_mode: ParseMode
-    input_tokens: int = 0
-    output_tokens: int = 0
+    tokens: Tokens = Tokens()
+    attributes: Mapping[str, object] = field(default_factory=lambda: NO_ATTRIBUTES)
+    cost_micros: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A description, and what came along with it."""
+
+    description: Description
+    limits: Limits = NO_LIMITS
 
 
 class Provider(Protocol):
-    """One way to describe a picture. Safe to call concurrently; cancelling the call stops the work."""
+    """One way to describe a picture. Safe to call concurrently; cancelling the call stops the work.
+
+    It sends one request and neither waits nor repeats: that is the link's part.
+    """
 
     @property
     def id(self) -> str:
@@ -59,29 +126,53 @@ class Provider(Protocol):
     def model(self) -> str:
         """The model that is asked."""
 
-    async def describe(self, picture: Picture, ask: Ask) -> Description:
-        """Describes one picture; raises a ProviderError, or a ServiceError about the picture itself."""
+    def edge_px(self, ask: Ask) -> int:
+        """The longest edge of the picture that it wants to see."""
+
+    def expected_tokens(self, upload: Upload, ask: Ask) -> Tokens:
+        """What a call will take at most, by the published formulas; zero where nothing is counted."""
+
+    async def describe(self, upload: Upload, ask: Ask, access: Access) -> Answer:
+        """Describes one picture; raises a ProviderError."""
 
 
 class ProviderError(Exception):
     """A provider did not answer.
 
     ``message`` is for callers: it never holds a key, an address or text of the provider, which may quote
-    either. ``retry_after_s`` is the wait that the provider asked for.
+    either. ``retry_after_s`` is the wait that the provider asked for. ``tokens`` is what was billed all the
+    same, where the provider says so; ``may_be_billed`` whether something may have been where it does not.
     """
 
     kind: ClassVar[str] = "failed"
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        limits: Limits = NO_LIMITS,
+        tokens: Tokens | None = None,
+        may_be_billed: bool = False,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after_s = retry_after_s
+        self.limits = limits
+        self.tokens = tokens
+        self.may_be_billed = may_be_billed
 
 
 class TransientError(ProviderError):
     """The same call may succeed in a moment."""
 
     kind = "transient"
+
+
+class FormRefusedError(ProviderError):
+    """The server does not take this form of request; the provider will use another one from now on."""
+
+    kind = "form"
 
 
 class SlowAnswerError(TransientError):

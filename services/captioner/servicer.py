@@ -9,23 +9,22 @@ from typing import Any
 
 import grpc
 import structlog
-from google.protobuf import timestamp_pb2
 
-from services.captioner.chain import Chain, Told
+from services.captioner.chain import Chain, Errand, Told
 from services.captioner.convert import (
-    STATES,
     ask_from,
     caption_from,
+    digest_of,
     invalid_field,
     measurements_from,
+    origin_from,
     timeout_from,
 )
 from services.captioner.failures import not_configured, provider_failed
-from services.captioner.link import Link
-from services.captioner.local_describer import LOCAL_ID
+from services.captioner.local.local_describer import LOCAL_ID
 from services.captioner.picture import Load, Picture
-from services.captioner.prompt import PROMPT_VERSION
 from services.captioner.provider import Ask, ProviderError
+from services.captioner.reports import Reports
 from services.captioner.settings import CaptionerSettings
 from services.captioner.studio import Studio
 from services.runtime import statuses
@@ -40,17 +39,19 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
-    """Estimates and usage are left out here and answer NOT_SERVED_YET."""
+    """What is described goes to the chain, what is asked about providers and money to the reports."""
 
     def __init__(
         self,
         chain: Chain,
+        reports: Reports,
         studio: Studio,
         blobs: Blobs,
         settings: CaptionerSettings,
         stopping: asyncio.Event,
     ) -> None:
         self._chain = chain
+        self._reports = reports
         self._studio = studio
         self._blobs = blobs
         self._settings = settings
@@ -80,11 +81,19 @@ class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
         self, request: captioner_pb2.ListProvidersRequest, context: Context
     ) -> captioner_pb2.ListProvidersResponse:
         """The chain in order."""
-        return captioner_pb2.ListProvidersResponse(
-            providers=[self._provider(provider) for provider in self._chain.order],
-            prompt_version=PROMPT_VERSION,
-            settings_digest=self._chain.settings_digest(Ask(detail=self._settings.captioner_detail), ()),
-        )
+        return await self._reports.list_providers()
+
+    async def EstimateCaptions(
+        self, request: captioner_pb2.EstimateCaptionsRequest, context: Context
+    ) -> captioner_pb2.EstimateCaptionsResponse:
+        """What a number of images would cost."""
+        return await self._reports.estimate(request)
+
+    async def GetCaptionUsage(
+        self, request: captioner_pb2.GetCaptionUsageRequest, context: Context
+    ) -> captioner_pb2.GetCaptionUsageResponse:
+        """What was spent."""
+        return await self._reports.usage(request)
 
     async def TestProvider(
         self, request: captioner_pb2.TestProviderRequest, context: Context
@@ -141,23 +150,28 @@ class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
     ) -> captioner_pb2.Caption:
         started = _now()
         ask = ask_from(request.options, self._settings.captioner_detail)
-        wanted = tuple(request.options.providers)
+        errand = Errand(
+            deadline=started + timeout_s,
+            origin=origin_from(request.batch),
+            wanted=tuple(request.options.providers),
+            skip_cache=request.options.skip_cache,
+        )
         picture = self._picture(request.image, request.insights if request.HasField("insights") else None)
         async with asyncio.timeout(timeout_s):
-            told = await self._chain.describe(picture, ask, wanted, started + timeout_s)
-        return caption_from(told, self._chain.settings_digest(ask, wanted), _now() - started)
+            told = await self._chain.describe(picture, ask, errand)
+        return caption_from(told, self._chain.settings_digest(ask, errand.wanted), _now() - started)
 
     async def _told_by(self, provider: str, picture: Picture, ask: Ask, deadline: float) -> Told:
         if provider == LOCAL_ID:
-            return Told(await self._chain.local.describe(picture, ask), provider, "", ())
+            return Told(await self._chain.local.describe(picture, ask), provider)
         link = self._chain.links.get(provider)
         if link is None:
             raise not_configured(provider, self._chain.hints[provider])
-        return Told(await link.probe(picture, ask, deadline), provider, "", ())
+        return Told(await link.probe(picture, ask, deadline), provider)
 
     def _picture(self, source: common_pb2.ImageSource, insights: analyzer_pb2.Insights | None) -> Picture:
         measured = measurements_from(insights) if insights is not None else None
-        return Picture(self._load(source), self._studio, measured)
+        return Picture(self._load(source), self._studio, measured, digest_of(source.blob_key))
 
     def _load(self, source: common_pb2.ImageSource) -> Load:
         kind = source.WhichOneof("source")
@@ -183,34 +197,6 @@ class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
         left_s = context.time_remaining()
         default_s = self._settings.captioner_timeout_s
         return default_s if left_s is None else max(0.0, min(left_s, 86_400.0))
-
-    def _provider(self, provider: str) -> captioner_pb2.Provider:
-        if provider == LOCAL_ID:
-            return captioner_pb2.Provider(
-                id=provider, model=self._chain.local.model, state=captioner_pb2.PROVIDER_STATE_READY
-            )
-        link = self._chain.links.get(provider)
-        if link is None:
-            return captioner_pb2.Provider(
-                id=provider,
-                state=captioner_pb2.PROVIDER_STATE_NOT_CONFIGURED,
-                message=self._chain.hints[provider],
-            )
-        return _linked(link)
-
-
-def _linked(link: Link) -> captioner_pb2.Provider:
-    since = timestamp_pb2.Timestamp()
-    since.FromMilliseconds(int(link.breaker.since * 1_000))
-    return captioner_pb2.Provider(
-        id=link.provider.id,
-        model=link.provider.model,
-        state=STATES[link.breaker.state(_now())],
-        message=link.breaker.message,
-        in_flight=link.in_flight,
-        queued=link.queued,
-        state_time=since,
-    )
 
 
 def _now() -> float:

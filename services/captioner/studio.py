@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 from services.captioner.measurements import Measurements
-from services.captioner.upload_picture import glance_at, prepare_pillow, scale_for_upload
+from services.captioner.upload_picture import Upload, glance_at, prepare_pillow, scale_for_upload
 
 T = TypeVar("T")
 Load = Callable[[], Awaitable[bytes]]
@@ -24,9 +25,13 @@ class Studio:
         # The bytes of an original are held only while it has a place here.
         self._places = asyncio.Semaphore(workers)
 
-    async def upload(self, load: Load, edge_px: int) -> bytes:
+    async def upload(self, load: Load, edge_px: int) -> Upload:
         """A JPEG of at most ``edge_px`` on either side; errors as ``scale_for_upload`` and ``load``."""
         return await self._decode(load, lambda data: scale_for_upload(data, edge_px, self._max_pixels))
+
+    async def digest(self, load: Load) -> str:
+        """SHA-256 of the original bytes, 64 hexadecimal digits; errors as ``load``."""
+        return await self._decode(load, lambda data: hashlib.sha256(data).hexdigest())
 
     async def glance(self, load: Load) -> Measurements:
         """What can be seen cheaply; errors as ``glance_at`` and ``load``."""

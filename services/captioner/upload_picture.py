@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 
 from PIL import Image, ImageFile, ImageOps, ImageStat
@@ -17,6 +18,15 @@ JPEG_QUALITY = 80
 ORIENTATION_TAG = 0x0112
 _GLANCE_EDGE_PX = 64
 _END_OF_JPEG = b"\xff\xd9"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A picture as it is sent out: JPEG bytes without metadata, and its size in pixels."""
+
+    jpeg: bytes
+    width: int
+    height: int
 
 
 def prepare_pillow(max_pixels: int) -> None:
@@ -32,7 +42,7 @@ def prepare_pillow(max_pixels: int) -> None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels)
 
 
-def scale_for_upload(data: bytes, edge_px: int, max_pixels: int) -> bytes:
+def scale_for_upload(data: bytes, edge_px: int, max_pixels: int) -> Upload:
     """The upright first frame as JPEG without metadata, longest edge at most ``edge_px``, never enlarged.
 
     Transparent parts become white. Raises InvalidArgumentError with IMAGE_EMPTY, IMAGE_TOO_MANY_PIXELS
@@ -45,7 +55,7 @@ def scale_for_upload(data: bytes, edge_px: int, max_pixels: int) -> bytes:
         canvas.paste(small, mask=small.getchannel("A") if small.mode == "RGBA" else None)
         encoded = BytesIO()
         canvas.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0")
-        return encoded.getvalue()
+        return Upload(encoded.getvalue(), *canvas.size)
 
 
 def glance_at(data: bytes, max_pixels: int) -> Measurements:

@@ -66,6 +66,7 @@ class Describing:
             image=common_pb2.ImageSource(blob_key=image.blob_key),
             options=image.process_options.caption,
             insights=insights,
+            batch=image.batch,
         )
         request.timeout.FromMilliseconds(int(self._timeout_s * 1_000))
         answer = await self._stream.call(request, self._timeout_s + GRACE_S)

@@ -72,7 +72,13 @@ class Captioner:
 @asynccontextmanager
 async def captioner_with(folder: Path, **settings: Any) -> AsyncIterator[Captioner]:
     """A captioner with these settings on a free port."""
-    given: dict[str, Any] = {"data_dir": folder, "captioner_listen": "127.0.0.1:0", **settings}
+    given: dict[str, Any] = {
+        "data_dir": folder,
+        "captioner_listen": "127.0.0.1:0",
+        # A test that wants a catalog starts one.
+        "captioner_keep_records": False,
+        **settings,
+    }
     metrics = build_metrics()
     async with AsyncExitStack() as stack:
         app = App(
@@ -82,6 +88,15 @@ async def captioner_with(folder: Path, **settings: Any) -> AsyncIterator[Caption
         server = app.build_server()
         port = server.add_insecure_port(listen)
         await server.start()
+        stack.callback(app.stopping.set)
+        backgrounds = app.start_backgrounds()
+        stack.push_async_callback(_ended, backgrounds)
         stack.push_async_callback(server.stop, None)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         yield Captioner(captioner_pb2_grpc.CaptionerServiceStub(channel), app)
+
+
+async def _ended(backgrounds: list[asyncio.Task[None]]) -> None:
+    for task in backgrounds:
+        task.cancel()
+    await asyncio.gather(*backgrounds, return_exceptions=True)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 
 async def test_it_starts_answers_says_what_is_missing_and_stops(tmp_path: Path, photo: bytes) -> None:
-    process = await _start(tmp_path, {})
+    process = await _start(tmp_path, {"SIGHTMILL_CAPTIONER_KEEP_RECORDS": "false"})
     grpc_address, status_address = await _ready(process)
     async with grpc.aio.insecure_channel(grpc_address) as channel:
         stub = captioner_pb2_grpc.CaptionerServiceStub(channel)
@@ -33,7 +33,8 @@ async def test_it_starts_answers_says_what_is_missing_and_stops(tmp_path: Path, 
     assert answer.caption.provider == "local"
     assert report["fallbacks"] == {
         "captions": "no model provider configured: captions are composed from measurements; "
-        "set MISTRAL_API_KEY or OPENAI_API_KEY"
+        "set MISTRAL_API_KEY or OPENAI_API_KEY",
+        "records": "captions are neither cached nor counted: SIGHTMILL_CAPTIONER_KEEP_RECORDS is off",
     }
 
 

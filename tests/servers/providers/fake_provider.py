@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class FakeProvider:
 
     url: str = ""
     received: list[Received] = field(default_factory=list)
+    connections: int = 0
     in_flight: int = 0
     most_in_flight: int = 0
     _replies: list[Reply] = field(default_factory=list)
@@ -78,8 +80,8 @@ class FakeProvider:
 
 
 @asynccontextmanager
-async def fake_provider() -> AsyncIterator[FakeProvider]:
-    """A server on a free port of 127.0.0.1."""
+async def fake_provider(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeProvider]:
+    """A server on a free port of 127.0.0.1; with ``tls`` one of HTTPS."""
     fake = FakeProvider()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -87,13 +89,14 @@ async def fake_provider() -> AsyncIterator[FakeProvider]:
         task = asyncio.current_task()
         assert task
         tasks.add(task)
+        fake.connections += 1
         try:
             await fake.serve(reader, writer)
         finally:
             tasks.discard(task)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    fake.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield fake
     finally:

@@ -39,6 +39,57 @@ def mistral_answer(content: Any = ANSWER, finish_reason: str = "stop") -> dict[s
     return answer
 
 
+def responses_answer(*parts: dict[str, Any], status: str = "completed", **changes: Any) -> dict[str, Any]:
+    """A body that OpenAI's schema of a response takes; ``parts`` in place of the usual text."""
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1_780_000_000,
+        "status": status,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "model": "model-from-the-wire",
+        "output": [
+            {"id": "rs_1", "type": "reasoning", "summary": []},
+            {
+                "id": "msg_1",
+                "type": "message",
+                "role": "assistant",
+                "status": "completed" if status == "completed" else "incomplete",
+                "content": list(parts) or [said()],
+            },
+        ],
+        "parallel_tool_calls": True,
+        "metadata": {},
+        "temperature": 1.0,
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": 1.0,
+        "usage": {
+            "input_tokens": 516,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": 41,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": 557,
+        },
+        **changes,
+    }
+
+
+def failed_response(code: str) -> dict[str, Any]:
+    """A 200 that says that nothing came of it."""
+    error = {"code": code, "message": "That did not work."}
+    answer = responses_answer(status="failed", output=[], error=error)
+    del answer["usage"]
+    return answer
+
+
+def said(text: str = ANSWER) -> dict[str, Any]:
+    """The part of a response that holds text."""
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
 def sends(status: int, body: Any = b"", **headers: str) -> Reply:
     """One complete answer; ``body`` is JSON unless it is bytes or text."""
     content = (
@@ -65,6 +116,49 @@ def resets_in_the_body() -> Reply:
         connection.writer.write(b'HTTP/1.1 200 x\r\nContent-Length: 9999\r\n\r\n{"id":')
         await connection.writer.drain()
         connection.writer.transport.abort()
+
+    return reply
+
+
+def promises_too_much(body: bytes) -> Reply:
+    """Ends before all the bytes that were announced are there."""
+
+    async def reply(connection: Connection, request: Received) -> None:
+        head = f"HTTP/1.1 200 x\r\nContent-Length: {len(body) + 500}\r\n\r\n".encode()
+        connection.writer.write(head + body)
+        await connection.writer.drain()
+        connection.writer.close()
+
+    return reply
+
+
+def promises_too_little(body: bytes) -> Reply:
+    """Announces fewer bytes than it sends."""
+
+    async def reply(connection: Connection, request: Received) -> None:
+        head = f"HTTP/1.1 200 x\r\nContent-Length: {len(body) - 30}\r\n\r\n".encode()
+        connection.writer.write(head + body)
+        await connection.writer.drain()
+
+    return reply
+
+
+def stops_in_the_body() -> Reply:
+    """Sends a beginning and then nothing until the client leaves."""
+
+    async def reply(connection: Connection, request: Received) -> None:
+        connection.writer.write(b'HTTP/1.1 200 x\r\nContent-Length: 9999\r\n\r\n{"id":')
+        await connection.writer.drain()
+        await connection.client_left()
+
+    return reply
+
+
+def stops_before_the_head() -> Reply:
+    """Says nothing until the client leaves."""
+
+    async def reply(connection: Connection, request: Received) -> None:
+        await connection.client_left()
 
     return reply
 
@@ -124,3 +218,43 @@ NO_JSON_SCHEMA = {
         "code": None,
     }
 }
+CAPACITY_EXCEEDED = {
+    "object": "error",
+    "message": "Service tier capacity exceeded for this model.",
+    "type": "service_tier_capacity_exceeded",
+    "param": None,
+    "code": "3505",
+}
+OLLAMA_BUSY = {
+    "error": {
+        "message": "server busy, please try again.  maximum pending requests exceeded",
+        "type": "api_error",
+        "param": None,
+        "code": None,
+    }
+}
+
+
+def openai_error(code: str, message: str = "That is not possible.") -> dict[str, Any]:
+    """The body of a refusal of OpenAI's."""
+    return {"error": {"message": message, "type": code, "param": None, "code": code}}
+
+
+def gemini_limit(quota: str) -> list[dict[str, Any]]:
+    """The body of a 429 of Gemini's, which names billing whatever the reason is."""
+    return [
+        {
+            "error": {
+                "code": 429,
+                "message": "You exceeded your current quota, please check your plan and billing details.",
+                "status": "RESOURCE_EXHAUSTED",
+                "details": [
+                    {
+                        "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+                        "violations": [{"quotaId": quota}],
+                    },
+                    {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34s"},
+                ],
+            }
+        }
+    ]

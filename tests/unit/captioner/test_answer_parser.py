@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from services.captioner.answer_parser import parse_answer
+from services.captioner.answers.answer_parser import parse_answer
 from services.captioner.provider import AnswerError, ParseMode, RefusedError
 
 GOOD = '{"caption": "A red bus crosses a bridge.", "tags": ["bus", "bridge"], "objects": ["bus", "bridge"]}'
@@ -88,6 +88,40 @@ def test_lists_and_captions_are_bounded() -> None:
     assert len(parsed.tags) == 20
 
 
+def test_what_else_a_model_says_is_kept_as_it_is() -> None:
+    extra = {"mood": "calm", "People": 0, "colours": [{"name": "red", "share": 0.5}], "indoors": False}
+
+    parsed = parse_answer(json.dumps({**json.loads(GOOD), **extra, "summary": "A bus."}))
+
+    assert parsed.caption == CAPTION
+    assert parsed.attributes == {**extra, "summary": "A bus."}
+    assert parse_answer(GOOD).attributes == {}
+    assert parse_answer(f"```json\n{json.dumps({**json.loads(GOOD), **extra})}\n```").attributes == extra
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "NaN", "Infinity", "-Infinity", "1e999", "9" * 400, "[NaN]", '"\\ud800"', '{"\\ud800": 1}',
+        "[[[[1]]]]", '{"a": {"b": {"c": {}}}}', json.dumps("x" * 16_384), '"' + "\u00e9" * 9_000 + '"',
+    ],
+)  # fmt: skip
+def test_what_no_store_could_hold_is_left_out(value: str) -> None:
+    parsed = parse_answer(f'{GOOD[:-1]}, "odd": {value}, "sound": [[[1]]]}}')
+
+    assert parsed.caption == CAPTION
+    assert parsed.attributes == {"sound": [[[1]]]}
+
+
+def test_attributes_are_bounded_altogether() -> None:
+    extra = {f"key{n}": "x" * 1_000 for n in range(20)}
+
+    kept = parse_answer(json.dumps({**json.loads(GOOD), **extra})).attributes
+
+    assert list(kept) == [f"key{n}" for n in range(16)]
+    assert len(json.dumps(dict(kept))) <= 16 * 1024
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -115,6 +149,8 @@ def test_a_refusal_is_no_caption(answer: str) -> None:
         '{"tags": ["a"]}',
         "<html><body>502</body></html>",
         "{\x00",
+        'Here you go:\n```json\n{"store": "some words here"}\n```',
+        '```\n["some words here"]\n```',
     ],
 )
 def test_an_answer_without_words_is_an_error(answer: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.captioner.chain import Chain, Told
+from services.captioner.chain import Chain, Errand, Told
 from services.captioner.provider import (
     AnswerError,
     Ask,
@@ -37,7 +37,7 @@ NOW = 1_000.0
 async def tell(chain: Chain, timeout_s: float = 60.0, wanted: tuple[str, ...] = ()) -> Told:
     deadline = asyncio.get_running_loop().time() + timeout_s
     async with asyncio.timeout_at(deadline):
-        return await chain.describe(untouched_picture(), Ask(), wanted, deadline)
+        return await chain.describe(untouched_picture(), Ask(), Errand(deadline, wanted=wanted))
 
 
 def test_the_first_provider_that_answers_wins() -> None:
@@ -58,7 +58,7 @@ def test_the_first_provider_that_answers_wins() -> None:
     [
         (TransientError("HTTP 502"), 3),
         (SlowAnswerError("slow"), 2),
-        (ThrottledError("HTTP 429"), 3),
+        (ThrottledError("HTTP 429", retry_after_s=19.0), 3),
         (ExhaustedError("no credit"), 1),
         (ConfigError("HTTP 401"), 1),
         (RefusedError("declined"), 1),
@@ -342,7 +342,7 @@ def test_a_caller_who_leaves_takes_the_call_along() -> None:
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        assert chain.links["mistral"].in_flight == 0
+        assert chain.links["mistral"].status().in_flight == 0
 
     mistral = ScriptedProvider("mistral", HANGS)
     chain = chain_of(mistral)
@@ -380,6 +380,6 @@ def test_the_digest_changes_with_everything_that_decides_an_answer() -> None:
 
 def test_given_measurements_nobody_reads_the_image() -> None:
     async def scenario() -> Told:
-        return await chain_of().describe(untouched_picture(MEASURED), Ask(), (), NOW + 60)
+        return await chain_of().describe(untouched_picture(MEASURED), Ask(), Errand(NOW + 60))
 
     assert run_warped(scenario()).provider == "local"

@@ -1,38 +1,60 @@
-"""What goes to a model: the keys that the vendors' closed schemas allow, and what is learnt from refusals."""
+"""What goes to a model, and what is learnt from refusals."""
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
 import pytest
 
-from services.captioner.capabilities import Capabilities, Form
-from services.captioner.chat_provider import ChatDialect, request_body
+from services.captioner.chat.capabilities import Capabilities, Form
+from services.captioner.chat.chat_provider import Dialect
+from services.captioner.chat.chat_request import chat_request
+from services.captioner.chat.request_body import encode_request
 from services.captioner.http_client import HttpAnswer
+from services.captioner.picture import Upload
 from services.captioner.prompt import instruction
 from services.captioner.provider import Ask
 
-# The vendor's schema is closed: any other key is answered with 422.
-MISTRAL_KEYS = {
-    "model", "messages", "temperature", "top_p", "max_tokens", "stream", "stop", "random_seed", "metadata",
-    "response_format", "tools", "tool_choice", "presence_penalty", "frequency_penalty", "n", "prediction",
-    "parallel_tool_calls", "prompt_mode", "reasoning_effort", "guardrails", "prompt_cache_key", "safe_prompt",
-}  # fmt: skip
-MISTRAL = ChatDialect(
-    "mistral", "mistral-small-latest", "https://x/v1", "k", "max_tokens", {"temperature": 0.1}
+DIALECT = Dialect(
+    "mistral", "mistral-small-latest", "mistral", ("max_tokens",), {"temperature": 0.1, "safe_prompt": True}
 )
-JPEG = b"\xff\xd8\xff\xe0 not really"
+UPLOAD = Upload(b"\xff\xd8\xff\xe0 not really", 4, 3)
+PREFIX = "data:image/jpeg;base64,"
 
 
 def body(form: Form = Form(), ask: Ask = Ask()) -> dict[str, Any]:  # noqa: B008  both are frozen
-    loaded: dict[str, Any] = json.loads(request_body(MISTRAL, form, JPEG, ask))
+    loaded: dict[str, Any] = json.loads(DIALECT.request(form, UPLOAD, ask))
     return loaded
 
 
-def test_mistral_gets_no_key_that_it_does_not_know() -> None:
-    assert body().keys() <= MISTRAL_KEYS
-    assert "max_completion_tokens" not in body()
+def test_the_request_is_the_json_that_a_plain_encoder_would_write() -> None:
+    ask = Ask(prompt=f'Say "{PREFIX}" in \u4e2d\u6587 and {PREFIX}')
+    request = chat_request("m", Form(), {"temperature": 0.1}, ask)
+
+    spliced = json.loads(encode_request(request, UPLOAD.jpeg))
+
+    picture = spliced["messages"][1]["content"][1]["image_url"]
+    assert base64.b64decode(picture["url"].removeprefix(PREFIX)) == UPLOAD.jpeg
+    picture["url"] = PREFIX
+    assert spliced == request
+
+
+def test_the_last_place_is_the_pictures() -> None:
+    spliced = json.loads(encode_request({"text": PREFIX, "url": PREFIX}, b"abc"))
+
+    assert spliced == {"text": PREFIX, "url": f"{PREFIX}YWJj"}
+
+
+def test_a_request_has_a_place_for_the_picture() -> None:
+    with pytest.raises(ValueError, match="place"):
+        encode_request({"model": "m"}, b"")
+
+
+def test_keys_that_were_refused_are_left_out() -> None:
+    assert {"temperature", "safe_prompt"} <= body().keys()
+    assert "temperature" not in body(Form(left_out=frozenset({"temperature"})))
 
 
 def test_the_picture_is_an_object_with_an_explicit_detail() -> None:
@@ -91,8 +113,14 @@ def test_an_optional_key_that_is_refused_is_left_out() -> None:
     assert "response_format" in body(learnt.form)
 
 
-def test_the_token_limit_changes_its_name_at_most_once() -> None:
+def test_a_token_limit_without_another_name_stays() -> None:
     learnt = Capabilities(Form(), frozenset())
+
+    assert not learnt.step_down(learnt.form, refusal(422, "extra_forbidden max_tokens"))
+
+
+def test_the_token_limit_changes_its_name_at_most_once() -> None:
+    learnt = Capabilities(Form(), frozenset(), "max_completion_tokens")
 
     assert learnt.step_down(learnt.form, refusal(400, "Unsupported parameter: 'max_tokens'"))
     assert body(learnt.form)["max_completion_tokens"] == 400

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.captioner.colour_words import colour_word
-from services.captioner.local_describer import compose
+from services.captioner.local.colour_words import colour_word
+from services.captioner.local.local_describer import compose
 from services.captioner.measurements import ColourShare, Focus, Measurements, Scene
 from services.captioner.provider import ParseMode
 

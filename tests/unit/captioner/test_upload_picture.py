@@ -11,7 +11,7 @@ import pytest
 import skimage
 from PIL import Image, ImageCms, PngImagePlugin
 
-from services.captioner.upload_picture import glance_at, prepare_pillow, scale_for_upload
+from services.captioner.upload_picture import Upload, glance_at, prepare_pillow, scale_for_upload
 from services.runtime.errors import InvalidArgumentError, Reason
 
 MAX_PIXELS = 80_000_000
@@ -31,8 +31,9 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return target.getvalue()
 
 
-def opened(jpeg: bytes) -> Image.Image:
-    image = Image.open(BytesIO(jpeg))
+def opened(upload: Upload) -> Image.Image:
+    image = Image.open(BytesIO(upload.jpeg))
+    assert image.size == (upload.width, upload.height)
     image.load()
     return image
 
@@ -57,7 +58,7 @@ def test_metadata_stays_behind(kind: str) -> None:
 
     upload = scale_for_upload(original, 1024, MAX_PIXELS)
 
-    assert PRIVATE.encode() not in upload
+    assert PRIVATE.encode() not in upload.jpeg
     assert not opened(upload).getexif()
     assert set(opened(upload).info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
@@ -71,7 +72,7 @@ def test_comments_and_text_chunks_stay_behind() -> None:
         encoded(photo().convert("P"), "GIF", comment=PRIVATE),
     ):
         assert PRIVATE.encode() in original
-        assert PRIVATE.encode() not in scale_for_upload(original, 1024, MAX_PIXELS)
+        assert PRIVATE.encode() not in scale_for_upload(original, 1024, MAX_PIXELS).jpeg
 
 
 @pytest.mark.parametrize(("edge_px", "size"), [(1024, (1024, 768)), (768, (768, 576))])

@@ -1,0 +1,1 @@
+"""What providers answer: statuses, limits, and the words in it."""

@@ -1,0 +1,1 @@
+"""BLIP: as a service over HTTP, and as a model in this process."""

@@ -1,0 +1,1 @@
+"""Providers of the chat protocol: Mistral, OpenAI, and every server that speaks like them."""

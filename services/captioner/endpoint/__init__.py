@@ -1,0 +1,1 @@
+"""The image endpoint of the enterprise contract."""
