@@ -12,6 +12,7 @@ import grpc
 from google.protobuf import duration_pb2
 
 from sightmill import retries
+from sightmill.caption_calls import CaptionCalls
 from sightmill.catalog_calls import CatalogCalls
 from sightmill.connection import DEFAULT_ADDRESS, ImageName, image_name
 from sightmill.errors import from_rpc_error
@@ -30,7 +31,7 @@ _FINAL = {catalog_pb2.Image.PROCESSED, catalog_pb2.Image.FAILED, catalog_pb2.Ima
 Source: TypeAlias = Photo | Path | str | bytes
 
 
-class Client(CatalogCalls, PeopleCalls):
+class Client(CatalogCalls, PeopleCalls, CaptionCalls):
     """An asynchronous connection to Sightmill, through its edge or straight to a service.
 
     Used as a context manager. ``timeout_s`` bounds every call, retries included; for an upload it bounds

@@ -12,7 +12,7 @@ import grpc
 from sightmill import retries
 from sightmill.channel import open_channel
 from sightmill.errors import from_rpc_error
-from sightmill.v1 import catalog_pb2, catalog_pb2_grpc, ingest_pb2_grpc, people_pb2_grpc
+from sightmill.v1 import captioner_pb2_grpc, catalog_pb2, catalog_pb2_grpc, ingest_pb2_grpc, people_pb2_grpc
 
 DEFAULT_ADDRESS = "127.0.0.1:8080"
 
@@ -42,6 +42,9 @@ class Connection:
         self._channel = channel = open_channel(self.address, self._credentials)
         self._ingest: ingest_pb2_grpc.IngestServiceAsyncStub = ingest_pb2_grpc.IngestServiceStub(channel)
         self._catalog: catalog_pb2_grpc.CatalogServiceAsyncStub = catalog_pb2_grpc.CatalogServiceStub(channel)
+        self._captioner: captioner_pb2_grpc.CaptionerServiceAsyncStub = (
+            captioner_pb2_grpc.CaptionerServiceStub(channel)
+        )
         self._people: people_pb2_grpc.PeopleServiceAsyncStub = people_pb2_grpc.PeopleServiceStub(channel)
         return self
 

@@ -13,7 +13,8 @@ from sightmill.launcher.errors import LaunchError
 # In the order of --help. Each lives in a module of its own with a function of the same name.
 COMMANDS = (
     *("up", "down", "status", "logs", "doctor"),
-    *("analyze", "images", "people", "facets", "stats", "export", "samples", "backup", "restore", "migrate"),
+    *("analyze", "images", "people", "facets", "stats", "export", "captions", "providers"),
+    *("samples", "backup", "restore", "migrate"),
 )
 # The \b keeps the lines of a paragraph as they are.
 ABOUT = """Image understanding as a service: colours, light, faces, text, scene, captions, tags.
