@@ -8,6 +8,8 @@ from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+# Between services only: the edge neither routes nor transcodes them.
+INTERNAL_SERVICES = frozenset({"sightmill.v1.CaptionRecordsService"})
 _READING_VERBS = ("Get", "List", "Search", "Wait", "Estimate")
 
 
@@ -48,7 +50,7 @@ class Contract:
 
 
 def read_contract(path: Path) -> Contract:
-    """Reads a descriptor set with all imports, as ``scripts/protos`` writes it."""
+    """Reads a descriptor set with all imports, as ``scripts/protos`` writes it, less what is internal."""
     raw = path.read_bytes()
     methods = tuple(
         Method(
@@ -56,6 +58,7 @@ def read_contract(path: Path) -> Contract:
         )
         for file in FileDescriptorSet.FromString(raw).file
         for service in file.service
+        if f"{file.package}.{service.name}" not in INTERNAL_SERVICES
         for method in service.method
     )
     return Contract(base64.b64encode(raw).decode(), methods)

@@ -42,7 +42,12 @@ async def start(app: App[CaptionerSettings]) -> str:
     blobs = attach_blobs(app)
     records = await _open_records(app)
     prices = PriceTable(settings.captioner_prices)
-    budget = Budget(records, prices, limits_from(settings.captioner_budgets))
+    budget = Budget(
+        records,
+        prices,
+        limits_from(settings.captioner_budgets),
+        patience_s=settings.captioner_budget_wait_s,
+    )
     providers = Providers(settings, http, await _open_blip(app))
     links = providers.links(budget, app.metrics.registry)
     chain = Chain(settings.captioner_providers, links, HINTS, KnownAnswers(records))

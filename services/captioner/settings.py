@@ -145,6 +145,13 @@ class CaptionerSettings(RuntimeSettings):
         {},
         description='JSON, US dollars and tokens: {"all": {"day": 5, "month": 100, "day_tokens": 9000000}}',
     )
+    captioner_budget_wait_s: float = Field(
+        10.0,
+        ge=0,
+        le=600,
+        description="time that an absence of the catalog is waited out before a provider with a budget is "
+        "passed by",
+    )
     captioner_prices: dict[str, PriceSetting] = Field(
         {}, description='JSON, US dollars a million tokens: {"my-model": {"input": 0.15, "output": 0.6}}'
     )

@@ -65,6 +65,7 @@ class LedgerRecords:
     def __init__(self, ledger: CaptionLedger, limits: Sequence[Limit] = ()) -> None:
         self.ledger = ledger
         self.is_away = False
+        self.away_s = 0.0
         self.reservations = 0
         self._limits = limits
 

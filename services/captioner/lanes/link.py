@@ -144,16 +144,15 @@ class Link:
 
     async def _hold(self, turn: Turn, call: _Call) -> Hold:
         """Money for one call. A budget says nothing about the provider: its errors end the call."""
+        purse, provider = self._purse, self.provider
         try:
-            hold = await self._purse.hold(self.provider.id, self.provider.model, call.expected, call.origin)
-        except BaseException:
+            async with asyncio.timeout_at(call.deadline - MIN_ATTEMPT_S):
+                return await purse.hold(provider.id, provider.model, call.expected, call.origin)
+        except BaseException as error:
             self._lanes.give_back(turn)
+            if isinstance(error, TimeoutError):
+                raise PassedByError("Too little time was left to ask.") from None
             raise
-        if _now() + MIN_ATTEMPT_S > call.deadline:
-            hold.released()
-            self._lanes.give_back(turn)
-            raise PassedByError("Too little time was left to ask.")
-        return hold
 
     async def _ask(self, turn: Turn, hold: Hold, call: _Call) -> Description:
         ending: Answer | ProviderError | None = None

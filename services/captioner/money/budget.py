@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from services.captioner.settings import ALL_PROVIDERS, BudgetId, BudgetSetting
 from services.runtime.errors import ServiceError
 
 RESERVATION_TTL_S = 900
+# A catalog that restarts is back in a few seconds; words composed from measurements stay.
+PATIENCE_S = 10.0
+RETRY_S = 0.25
 REFUSAL_AGE_S = 5.0
 
 
@@ -68,7 +72,8 @@ def _utc_now() -> datetime:
 class Budget:
     """The purse. Where a limit binds, the catalog decides before each call; without an answer none is made.
 
-    ``limits`` are those that ``records`` reserves within.
+    ``limits`` are those that ``records`` reserves within. An absence of the catalog is waited out for up to
+    ``patience_s`` from its beginning; longer ones cost nobody any time.
     """
 
     def __init__(
@@ -77,11 +82,13 @@ class Budget:
         prices: PriceTable,
         limits: Sequence[Limit],
         utc_now: Callable[[], datetime] = _utc_now,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._records = records
         self._prices = prices
         self._limits = tuple(limits)
         self._utc_now = utc_now
+        self._patience_s = patience_s
         self._refusals: dict[Limit, _Refusal] = {}
 
     async def hold(self, provider: str, model: str, expected: Tokens, origin: Origin) -> SpendHold:
@@ -99,7 +106,7 @@ class Budget:
         binding = [limit for limit in limits if claim.share_of(limit) > 0]
         if binding:
             self._check_refusals(binding, claim)
-            await self._reserve(claim)
+            claim = await self._reserved(claim)
         return SpendHold(self._records, self._prices, model, claim, expected, is_reserved=bool(binding))
 
     async def standing(self, provider: str) -> list[BudgetStanding]:
@@ -141,15 +148,26 @@ class Budget:
             if refusal and now < refusal.until and claim.share_of(limit) >= refusal.share:
                 raise self._exhausted(limit)
 
-    async def _reserve(self, claim: Reservation) -> None:
-        try:
-            exceeded = await self._records.reserve(claim)
-        except ServiceError as error:
-            raise PassedByError(
-                "The budget cannot be checked: the catalog does not answer."
-                if isinstance(error, RecordsAwayError)
-                else f"The budget cannot be checked: {error.message}"
-            ) from error
+    async def _reserved(self, wanted: Reservation) -> Reservation:
+        """What was set aside: under a new id each time, as one that got no answer is given back."""
+        started = asyncio.get_running_loop().time()
+        while True:
+            claim = dataclasses.replace(wanted, id=secrets.token_bytes(16))
+            try:
+                self._check(claim, await self._records.reserve(claim))
+            except RecordsAwayError as error:
+                waited_s = asyncio.get_running_loop().time() - started
+                if max(waited_s, self._records.away_s) >= self._patience_s:
+                    raise PassedByError(
+                        "The budget cannot be checked: the catalog does not answer."
+                    ) from error
+            except ServiceError as error:
+                raise PassedByError(f"The budget cannot be checked: {error.message}") from error
+            else:
+                return claim
+            await asyncio.sleep(RETRY_S)
+
+    def _check(self, claim: Reservation, exceeded: Limit | None) -> None:
         if exceeded is not None:
             until = asyncio.get_running_loop().time() + REFUSAL_AGE_S
             self._refusals[exceeded] = _Refusal(claim.share_of(exceeded), until)

@@ -75,6 +75,11 @@ class CatalogRecords:
         self._totals: Totals = {}
         self._totals_until = 0.0
 
+    @property
+    def away_s(self) -> float:
+        """How long the catalog has been failing."""
+        return self._rest.away_s
+
     async def look_up(self, key: bytes) -> captioner_pb2.Caption | None:
         """Also what is on its way to the catalog is known."""
         if key in self._unsent:

@@ -23,6 +23,10 @@ class RecordsAwayError(UnavailableError):
 class Records(Protocol):
     """Each call ends within seconds; those that cannot be answered raise RecordsAwayError."""
 
+    @property
+    def away_s(self) -> float:
+        """How long they have not answered; 0 when they do."""
+
     async def look_up(self, key: bytes) -> captioner_pb2.Caption | None:
         """The caption kept under 32 bytes."""
 
@@ -49,6 +53,8 @@ class Records(Protocol):
 
 class NoRecords:
     """Nothing is cached and nothing is counted."""
+
+    away_s = 0.0
 
     async def look_up(self, key: bytes) -> captioner_pb2.Caption | None:  # noqa: ARG002  knows nothing
         """Nothing."""

@@ -139,7 +139,7 @@ async def test_a_provider_with_a_budget_is_not_asked_while_the_catalog_is_away(
     tmp_path: Path, fake: FakeProvider, books: RecordsWorld, photo: bytes
 ) -> None:
     fake.script(sends(200, mistral_answer()))
-    bounded = settings(fake, books, captioner_budgets={"all": {"day": 5}})
+    bounded = settings(fake, books, captioner_budgets={"all": {"day": 5}}, captioner_budget_wait_s=0.1)
     async with captioner_with(tmp_path, **bounded) as captioner:
         await books.stop()
         unpaid = (await captioner.stub.CaptionImage(request(photo))).caption

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import pytest
 
-from services.captioner.money.budget import Budget, BudgetStanding, SpendHold, limits_from
+from services.captioner.money.budget import PATIENCE_S, Budget, BudgetStanding, SpendHold, limits_from
 from services.captioner.money.prices import PriceTable
 from services.captioner.money.purse import Purse
 from services.captioner.money.spending import Limit, Outcome
@@ -159,12 +159,31 @@ def test_a_refusal_is_remembered_for_a_moment() -> None:
 
 async def test_nothing_is_spent_while_the_budget_cannot_be_checked() -> None:
     till = Till({"mistral": bound(day=5)})
-    till.records.is_away = True
+    till.records.is_away, till.records.away_s = True, PATIENCE_S
     with pytest.raises(PassedByError) as refusal:
         await till.hold()
     assert refusal.value.message == "The budget cannot be checked: the catalog does not answer."
     # Where nothing is bounded, nothing needs checking.
     await till.hold("openai", "gpt-5.4-mini")
+
+
+def test_a_restart_of_the_catalog_is_waited_out() -> None:
+    async def scenario() -> None:
+        till = Till({"mistral": bound(day=5)})
+        till.records.is_away = True
+        waiting = asyncio.create_task(till.hold())
+        await asyncio.sleep(PATIENCE_S - 1)
+        till.records.is_away = False
+        (await waiting).described(Tokens(1, 1))
+        assert len(till.ledger.settled) == 1
+
+        till.records.is_away = True
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(PassedByError):
+            await till.hold()
+        assert asyncio.get_running_loop().time() - started == pytest.approx(PATIENCE_S, abs=1)
+
+    run_warped(scenario())
 
 
 async def test_money_is_not_spent_at_an_unknown_price() -> None:

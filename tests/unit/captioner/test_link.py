@@ -146,14 +146,20 @@ def test_without_money_nobody_is_asked_and_the_provider_is_not_blamed(refusal: P
     assert len(provider.called_at) == 1
 
 
-def test_money_that_comes_too_late_is_given_back() -> None:
+def test_money_that_comes_too_late_is_not_waited_for() -> None:
     purse = NotedPurse(takes_s=2.0)
     provider = ScriptedProvider("mistral", described())
+    link = link_of(provider, purse=purse)
 
-    with pytest.raises(PassedByError, match="Too little time"):
-        run_warped(ask(link_of(provider, purse=purse), timeout_s=3.0))
+    async def scenario() -> None:
+        with pytest.raises(PassedByError, match="Too little time"):
+            await ask(link, timeout_s=3.0)
+        status = link.status()
+        assert (status.in_flight, status.lanes[0].requests_used) == (0, 0)
 
-    assert purse.endings == [("released", None)]
+    run_warped(scenario())
+
+    assert not purse.endings
     assert not provider.called_at
 
 

@@ -43,6 +43,13 @@ def test_every_service_of_the_contract_has_a_cluster(contract: Contract) -> None
     assert set(contract.services) == set(CLUSTER_OF_SERVICE)
 
 
+def test_what_is_between_services_is_not_for_callers(contract: Contract, routes: list[Node]) -> None:
+    path = "/sightmill.v1.CaptionRecordsService/ReserveSpend"
+    assert not [method for method in contract.methods if method.path == path]
+    # Nothing but the last route takes it: the gateway knows no such page.
+    assert match(routes, path) == routes[-1]
+
+
 def test_a_service_without_a_cluster_is_named() -> None:
     foreign = Contract("", (Method("sightmill.v1.NewService", "Do", is_streaming=False),))
     with pytest.raises(ValueError, match=r"sightmill\.v1\.NewService has no cluster"):
