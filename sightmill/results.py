@@ -45,7 +45,8 @@ def print_results(console: Console, images: Sequence[catalog_pb2.Image]) -> None
 def print_failures(console: Console, failures: Iterable[tuple[str, SightmillError]]) -> None:
     """Prints for each (file, error) the reason and the way out."""
     for name, error in failures:
-        line = Text.assemble((f"{clean(name)}: ", "bold"), (error.reason, "red"), f"  {clean(error.message)}")
+        reason = (clean(error.reason), "red")
+        line = Text.assemble((f"{clean(name)}: ", "bold"), reason, f"  {clean(error.message)}")
         console.print(line)
 
 

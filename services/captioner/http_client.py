@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -52,16 +53,45 @@ class Part:
     content: bytes
 
 
+class _Pool:
+    """A few connections. Closed when it is retired and the last call on it has ended."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self.transport = transport
+        self.in_flight = 0
+        self.is_retired = False
+
+
+class _Body(httpx.AsyncByteStream):
+    """Knows whether somebody began to send it."""
+
+    def __init__(self, stream: AsyncIterable[bytes]) -> None:
+        self._stream = stream
+        self.is_begun = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.is_begun = True
+        async for chunk in self._stream:
+            yield chunk
+
+
 class HttpClient:
-    """Several small pools; each call takes the one with the fewest calls in flight.
+    """``count`` small pools; each call takes the one with the fewest calls in flight.
 
     Every call raises TransientError, SlowAnswerError, ConfigError or AnswerError. It may have been billed
     when the request was sent and no other status than 2xx came back. Redirects are answers like any other.
     """
 
-    def __init__(self, pools: Sequence[httpx.AsyncBaseTransport]) -> None:
-        self._pools = pools
-        self._in_flight = [0] * len(pools)
+    def __init__(self, open_transport: Callable[[], httpx.AsyncBaseTransport], count: int) -> None:
+        self._open_transport = open_transport
+        self._pools = [_Pool(open_transport()) for _ in range(count)]
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        for pool in list(self._pools):
+            self._retire(pool)
+        await asyncio.gather(*self._closing)
 
     async def post_json(
         self, url: str, body: bytes, headers: Mapping[str, str], read_timeout_s: float
@@ -113,12 +143,41 @@ class HttpClient:
         # The words of httpx, and of the encoder, quote addresses and headers.
         except (httpx.InvalidURL, UnicodeError):
             raise _unsendable() from None
-        shard = min(range(len(self._pools)), key=self._in_flight.__getitem__)
-        self._in_flight[shard] += 1
+        request.stream = body = _Body(cast("AsyncIterable[bytes]", request.stream))
+        pool = min(self._pools, key=lambda each: each.in_flight)
+        pool.in_flight += 1
         try:
-            return await _exchange(self._pools[shard], request, read_timeout_s)
+            return await _exchange(pool.transport, request, read_timeout_s)
+        except (asyncio.CancelledError, _LostConnectionsError):
+            # A call that is broken off between connecting and sending leaves a connection behind that its
+            # pool neither uses nor closes (httpcore 1.0.9); when all are gone that way, it answers nobody.
+            if not body.is_begun:
+                self._replace(pool)
+            raise
         finally:
-            self._in_flight[shard] -= 1
+            pool.in_flight -= 1
+            if pool.is_retired and not pool.in_flight:
+                self._close(pool)
+
+    def _replace(self, pool: _Pool) -> None:
+        if not pool.is_retired:
+            self._pools.append(_Pool(self._open_transport()))
+            self._retire(pool)
+
+    def _retire(self, pool: _Pool) -> None:
+        self._pools.remove(pool)
+        pool.is_retired = True
+        if not pool.in_flight:
+            self._close(pool)
+
+    def _close(self, pool: _Pool) -> None:
+        task = asyncio.create_task(pool.transport.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+class _LostConnectionsError(TransientError):
+    """A pool has no connection left, although no more calls use it than it has."""
 
 
 @asynccontextmanager
@@ -131,20 +190,17 @@ async def open_http_client(
         if ca_file
         else httpx.create_ssl_context(trust_env=False)
     )
+    limits = httpx.Limits(max_connections=POOL_SIZE, max_keepalive_connections=POOL_SIZE)
+
     # Transports alone: what a client adds (cookies, redirects, credentials) has no place here.
-    async with AsyncExitStack() as stack:
-        pools = [
-            await stack.enter_async_context(
-                httpx.AsyncHTTPTransport(
-                    verify=trust,
-                    proxy=proxy or None,
-                    trust_env=False,
-                    limits=httpx.Limits(max_connections=POOL_SIZE, max_keepalive_connections=POOL_SIZE),
-                )
-            )
-            for _ in range(-(-calls // POOL_SIZE))
-        ]
-        yield HttpClient(pools)
+    def open_transport() -> httpx.AsyncBaseTransport:
+        return httpx.AsyncHTTPTransport(verify=trust, proxy=proxy or None, trust_env=False, limits=limits)
+
+    client = HttpClient(open_transport, -(-calls // POOL_SIZE))
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 async def _exchange(
@@ -179,7 +235,7 @@ def _failure(error: httpx.RequestError, read_timeout_s: float, may_be_billed: bo
         case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.ProxyError():
             return TransientError("No connection; check that the provider can be reached from here.")
         case httpx.PoolTimeout():
-            return TransientError("All connections to providers are taken.")
+            return _LostConnectionsError("All connections to providers are taken.")
         case httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
             return _unsendable()
         case httpx.WriteError():

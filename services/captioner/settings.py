@@ -27,7 +27,7 @@ from services.runtime.settings import Address, RuntimeSettings, Seconds
 ProviderId = Literal["mistral", "openai", "compatible", "endpoint", "blip", "blip-local", "local"]
 BudgetId = ProviderId | Literal["all"]
 ALL_PROVIDERS = "all"
-MAX_KEY_FILE_BYTES = 4_096
+MAX_KEY_FILE_BYTES = 16_384
 MAX_LANES = 32
 
 
@@ -53,7 +53,10 @@ def _read_key(path: object) -> object:
         return path
     try:
         with Path(str(path)).open("rb") as file:
-            return SecretStr(file.read(MAX_KEY_FILE_BYTES).decode())
+            content = file.read(MAX_KEY_FILE_BYTES + 1)
+        if len(content) > MAX_KEY_FILE_BYTES:
+            raise ValueError(f"the key file has more than {MAX_KEY_FILE_BYTES} bytes")
+        return SecretStr(content.decode())
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"the key file cannot be read ({type(error).__name__})") from None
 
@@ -61,10 +64,17 @@ def _read_key(path: object) -> object:
 def _checked_url(url: str) -> str:
     parts = urlsplit(url)
     # Asking for the port raises for one beyond 65535.
-    has_more = parts.username or parts.query or parts.port == 0
+    has_more = parts.username or parts.password or parts.query or parts.fragment or parts.port == 0
     if url and (parts.scheme not in ("http", "https") or not parts.hostname or has_more):
         raise ValueError("an http or https address without user name, password and query")
     return url.rstrip("/")
+
+
+def _checked_proxy(url: SecretStr) -> SecretStr:
+    parts = urlsplit(url.get_secret_value())
+    if url.get_secret_value() and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("an http or https address; user name and password may stand before the host")
+    return url
 
 
 def _checked_urls(urls: str) -> str:
@@ -92,8 +102,8 @@ class _Strict(BaseModel):
 class RateSetting(_Strict):
     """Requests and tokens a minute that one key of a provider allows; None to learn them from its answers."""
 
-    requests: int | None = Field(default=None, ge=1)
-    tokens: int | None = Field(default=None, ge=1)
+    requests: int | None = Field(default=None, ge=1, le=10**9)
+    tokens: int | None = Field(default=None, ge=1, le=10**15)
 
 
 class BudgetSetting(_Strict):
@@ -161,7 +171,9 @@ class CaptionerSettings(RuntimeSettings):
     captioner_max_upload_bytes: int = Field(
         32 * 1024 * 1024, ge=1_024, le=1024**3, description="largest image that a call may carry"
     )
-    captioner_proxy: SecretStr = Field(SecretStr(""), description="HTTP proxy for calls to providers")
+    captioner_proxy: Annotated[SecretStr, AfterValidator(_checked_proxy)] = Field(
+        SecretStr(""), description="HTTP proxy for calls to providers"
+    )
     captioner_ca_file: FilePath | None = Field(
         None, description="certificates to trust in place of the usual ones"
     )

@@ -25,7 +25,9 @@ def configure_logs(service: str, level: str, log_format: str) -> None:
             structlog.processors.JSONRenderer(),
         ]
     else:
-        tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # The prettier ones print the variables of every frame, and with them keys.
+        plain = structlog.dev.plain_traceback
+        tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -9,13 +10,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sightmill.cli.caption_tables import budget_table, price, usage_table
+from sightmill.cli.amounts import price, span
+from sightmill.cli.caption_tables import budget_table, usage_notes, usage_table
 from sightmill.cli.catalog_options import (
     ADDRESS,
     TIMEOUT_S,
     Address,
     AsJsonLines,
+    Limit,
     Timeout,
+    as_document,
     command_group,
     full_name,
     print_document,
@@ -36,26 +40,44 @@ What would these cost?     sightmill captions estimate 100000
 What did it cost so far?   sightmill captions usage --days 7
 """
 _MOST_DAYS = 3_660
+_NO_RATE = "not known, no rate limit is set or learnt"
 captions = command_group(_ABOUT)
-Provider = Annotated[
-    str, typer.Option("--provider", "-p", metavar="PROVIDER", help="Only this one.", show_default=False)
-]
 
 
 @captions.command()
 def ask(
-    photo: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The image.")],
-    provider: Provider = "",
-    language: Annotated[str, typer.Option(help="Language of the answer: en, de, pt-BR, ...")] = "en",
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", exists=True, dir_okay=False, help="The image.")],
+    provider: Annotated[
+        str,
+        typer.Option(
+            *("--provider", "-p"),
+            metavar="PROVIDER",
+            help="Ask this one alone, of those that `sightmill providers ls` shows.",
+            show_default=False,
+        ),
+    ] = "",
+    language: Annotated[
+        str, typer.Option(metavar="TAG", help="Language of the answer: en, de, pt-BR, ...")
+    ] = "en",
     prompt: Annotated[
-        str, typer.Option(help="Instruction in place of the built-in one.", show_default=False)
+        str,
+        typer.Option(metavar="TEXT", help="Instruction in place of the built-in one.", show_default=False),
     ] = "",
     again: Annotated[bool, typer.Option("--again", help="Ask although an answer is cached.")] = False,
     as_json: AsJson = False,
     address: Address = ADDRESS,
     timeout_s: Timeout = 120.0,
 ) -> None:
-    """Describe one image without storing it."""
+    """Describe one image without storing it.
+
+    Providers are asked in the order of the chain until one answers; when no model does, the image is
+    described from measurements. It may cost a little.
+
+    \b
+    sightmill captions ask photo.jpg --language de
+    sightmill captions ask photo.jpg --provider openai --again
+    sightmill captions ask photo.jpg --prompt "Which plants are these?"
+    """
     options = captioner_pb2.CaptionOptions(
         providers=[provider] if provider else [],
         language=language,
@@ -72,14 +94,29 @@ def ask(
 
 @captions.command()
 def estimate(
-    images: Annotated[int, typer.Argument(min=1, max=100_000_000, help="How many images.")],
-    provider: Provider = "",
+    images: Annotated[int, typer.Argument(metavar="COUNT", min=1, max=100_000_000, help="How many images.")],
+    provider: Annotated[
+        str,
+        typer.Option(
+            *("--provider", "-p"),
+            metavar="PROVIDER",
+            help="Who describes them; else the first of the chain that can be asked.",
+            show_default=False,
+        ),
+    ] = "",
     low: Annotated[bool, typer.Option("--low", help="For pictures of 768 pixels instead of 1024.")] = False,
     as_json: AsJson = False,
     address: Address = ADDRESS,
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
-    """Say what describing so many images costs at most. Nothing is sent; exits with 1 when over budget."""
+    """Say what describing so many images costs at most.
+
+    Nothing is sent to a provider. The exit status is 1 when it would go over a budget.
+
+    \b
+    sightmill captions estimate 100000
+    sightmill captions estimate 100000 --provider openai --low
+    """
     detail = captioner_pb2.CAPTION_DETAIL_LOW if low else captioner_pb2.CAPTION_DETAIL_UNSPECIFIED
     options = captioner_pb2.CaptionOptions(detail=detail)
     found = run(
@@ -95,17 +132,25 @@ def estimate(
 
 @captions.command()
 def usage(
-    days: Annotated[int, typer.Option(min=1, max=_MOST_DAYS, help="How many days back.")] = 30,
+    days: Annotated[
+        int, typer.Option(metavar="DAYS", min=1, max=_MOST_DAYS, help="How many days, today included.")
+    ] = 30,
     by_batch: Annotated[bool, typer.Option("--by-batch", help="A row for each batch.")] = False,
     batch: Annotated[
         str, typer.Option("--batch", metavar="BATCH", help="Only of this batch.", show_default=False)
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="Most to show.")] = 100,
+    limit: Limit = 100,
     as_json: AsJsonLines = False,
     address: Address = ADDRESS,
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
-    """Report what was spent, by day (UTC) and provider."""
+    """Report what was spent, by day (UTC) and provider.
+
+    \b
+    sightmill captions usage --days 7
+    sightmill captions usage --by-batch
+    sightmill captions usage --json --limit 1000000 > spent.ndjson
+    """
     named = full_name("batches", batch) if batch else ""
 
     async def work(client: Client) -> list[captioner_pb2.CaptionUsage]:
@@ -116,38 +161,60 @@ def usage(
 
     found = run(work, address, timeout_s, "usage")
     if found and not as_json:
-        Console().print(usage_table(found, by_batch=by_batch or bool(batch)))
+        console = Console()
+        console.print(usage_table(found, by_batch=by_batch or bool(batch)))
+        console.print()
+        print_facts(console, usage_notes(found))
     elif not as_json:
         typer.echo("Nothing was spent in these days.")
 
 
 def print_caption(caption: captioner_pb2.Caption) -> None:
     """Shows a caption, who said it and what it cost."""
-    cost = price(caption.usage.cost) if caption.usage.HasField("cost") else "not known"
     tokens = f"{caption.usage.input_tokens:,} in, {caption.usage.output_tokens:,} out"
     facts = (
         ("Caption", clean(caption.text)),
         ("Tags", clean(", ".join(caption.tags))),
         ("Objects", clean(", ".join(caption.objects))),
+        ("Besides", clean(_besides(caption))),
         ("Said by", clean(f"{caption.provider}, {caption.model}") + (" (cached)" if caption.cached else "")),
         ("Less than asked", clean(caption.degraded_reason)),
-        ("Tokens", tokens if caption.usage.input_tokens else ""),
-        ("Cost", cost),
-        ("Time", f"{caption.elapsed.ToTimedelta().total_seconds():.2f} s"),
-        *((f"Not {each.provider}", clean(each.message)) for each in caption.attempts),
+        *((f"Not {clean(each.provider)}", clean(each.message)) for each in _other_attempts(caption)),
+        ("Tokens", tokens if caption.usage.input_tokens or caption.usage.output_tokens else ""),
+        ("Cost", _cost(caption)),
+        ("Time", span(caption.elapsed) if caption.HasField("elapsed") else ""),
     )
     print_facts(Console(), facts)
 
 
+def _besides(caption: captioner_pb2.Caption) -> str:
+    answers = as_document(caption.attributes)
+    return json.dumps(answers, ensure_ascii=False) if answers else ""
+
+
+def _other_attempts(caption: captioner_pb2.Caption) -> list[captioner_pb2.ProviderAttempt]:
+    # The reason tells of the others already.
+    return [each for each in caption.attempts if each.message not in caption.degraded_reason]
+
+
+def _cost(caption: captioner_pb2.Caption) -> str:
+    if caption.usage.HasField("cost"):
+        return price(caption.usage.cost)
+    if caption.cached:
+        return "none"
+    asked = caption.parse_mode != captioner_pb2.PARSE_MODE_UNSPECIFIED
+    return "not known" if asked else "none, no model was asked"
+
+
 def _print_estimate(found: captioner_pb2.EstimateCaptionsResponse) -> None:
     console = Console()
-    duration = str(found.duration.ToTimedelta()) if found.HasField("duration") else "limit not known yet"
+    tokens = f"{found.usage.input_tokens:,} in, {found.usage.output_tokens:,} out"
     facts = (
         ("Provider", clean(f"{found.provider}, {found.model}")),
         ("Cost, at most", price(found.cost) if found.HasField("cost") else "price of the model not known"),
-        ("Tokens", f"{found.usage.input_tokens:,} in, {found.usage.output_tokens:,} out"),
-        ("Time", duration),
-        ("Over budget", "yes" if found.over_budget else ""),
+        ("Tokens, at most", tokens if found.usage.input_tokens or found.usage.output_tokens else ""),
+        ("Time, about", span(found.duration) if found.HasField("duration") else _NO_RATE),
+        ("Over budget", "yes, it takes more than one of the budgets has left" if found.over_budget else ""),
     )
     print_facts(console, facts)
     if found.budgets:

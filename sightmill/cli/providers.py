@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sightmill.cli.caption_tables import budget_table, lane_table, price, provider_table, state_text
+from sightmill.cli.amounts import price
+from sightmill.cli.caption_tables import budget_table, lane_notes, lane_table, provider_table, state_text
 from sightmill.cli.captions import print_caption
 from sightmill.cli.catalog_options import (
     ADDRESS,
@@ -20,74 +21,84 @@ from sightmill.cli.catalog_options import (
     run,
 )
 from sightmill.cli.options import AsJson
-from sightmill.cli.tables import print_facts
+from sightmill.cli.tables import moment, print_facts
 from sightmill.client import Client
 from sightmill.errors import from_status
 from sightmill.results import clean, print_failures
-from sightmill.v1 import common_pb2
+from sightmill.v1 import captioner_pb2
 
 _ABOUT = """Who describes images, how they are, and what they may cost.
 
 \b
 The chain, in order:       sightmill providers ls
-Limits, keys, budgets:     sightmill providers show mistral
+Limits, prices, budgets:   sightmill providers show mistral
 Does it work?              sightmill providers test mistral photo.jpg
 """
 providers = command_group(_ABOUT)
-Which = Annotated[str, typer.Argument(metavar="PROVIDER", help="As providers ls shows it.")]
+Which = Annotated[str, typer.Argument(metavar="PROVIDER", help="As `sightmill providers ls` shows it.")]
 
 
 @providers.command()
 def ls(as_json: AsJson = False, address: Address = ADDRESS, timeout_s: Timeout = TIMEOUT_S) -> None:
-    """List the chain of providers, in the order in which they are asked."""
+    """List the chain of providers, in the order in which they are asked.
+
+    Shown are the calls in flight, the calls that wait for their turn, and what was spent today (UTC);
+    below, what is wrong and what to do.
+    """
     found = run(Client.list_providers, address, timeout_s, "ls")
     if as_json:
         print_document(found)
         return
-    Console().print(provider_table(found.providers))
+    if not found.providers:
+        typer.echo("No provider is in the chain.")
+        return
+    console = Console()
+    console.print(provider_table(found.providers))
+    _print_below(console, [(clean(each.id), clean(each.message)) for each in found.providers])
 
 
 @providers.command()
 def show(
     provider: Which, as_json: AsJson = False, address: Address = ADDRESS, timeout_s: Timeout = TIMEOUT_S
 ) -> None:
-    """Show a provider: its keys or addresses with their limits, its price, its budgets."""
+    """Show a provider: its price, its lanes, its budgets.
+
+    Each key or address is a lane of its own: with calls in flight, a breaker, and requests and tokens of
+    the last minute beside the limits that are known.
+    """
     listed = run(Client.list_providers, address, timeout_s, provider).providers
     found = next((each for each in listed if each.id == provider), None)
     if found is None:
-        known = ", ".join(each.id for each in listed)
-        typer.secho(f"{provider}: not in the chain; there are: {known}", fg=typer.colors.RED, err=True)
+        known = clean(", ".join(each.id for each in listed)) or "none"
+        text = f"{clean(provider)}: not in the chain; there are: {known}"
+        typer.secho(text, fg=typer.colors.RED, err=True)
         raise typer.Exit(1)
     if as_json:
         print_document(found)
         return
     console = Console()
-    has_price = found.HasField("input_price")
-    facts = (
-        ("Provider", found.id),
-        ("Model", clean(found.model)),
-        ("State", state_text(found.state).plain),
-        ("What to do", clean(found.message)),
-        ("Price", _prices(found.input_price, found.output_price) if has_price else "not known"),
-        ("Spent today", price(found.spent_today) if found.HasField("spent_today") else "not known"),
-        ("This month", price(found.spent_month) if found.HasField("spent_month") else "not known"),
-    )
-    print_facts(console, facts)
+    print_facts(console, _facts(found))
     for table in (lane_table(found.lanes), budget_table(found.budgets)):
         if table.row_count:
             console.print()
             console.print(table)
+    _print_below(console, lane_notes(found.lanes))
 
 
 @providers.command("test")
 def try_out(
     provider: Which,
-    photo: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The image to send.")],
+    photo: Annotated[
+        Path, typer.Argument(metavar="PHOTO", exists=True, dir_okay=False, help="The image to send.")
+    ],
     as_json: AsJson = False,
     address: Address = ADDRESS,
     timeout_s: Timeout = 120.0,
 ) -> None:
-    """Send one image to one provider, past chain and cache. It may cost a little."""
+    """Send one image to one provider, past chain and cache.
+
+    It may cost a little. The exit status is 1 when the provider does not answer.
+    """
     content = photo.read_bytes()
     answer = run(lambda client: client.test_provider(provider, content), address, timeout_s, provider)
     if as_json:
@@ -100,5 +111,28 @@ def try_out(
         raise typer.Exit(1)
 
 
-def _prices(given: common_pb2.Money, told: common_pb2.Money) -> str:
-    return f"{price(given)} for a million tokens of prompts, {price(told)} of answers"
+def _facts(provider: captioner_pb2.Provider) -> list[tuple[str, str]]:
+    since = moment(provider.state_time)
+    facts = [
+        ("Provider", clean(provider.id)),
+        ("Model", clean(provider.model)),
+        ("State", f"{state_text(provider.state)}{f' since {since}' if since else ''}"),
+        ("What to do", clean(provider.message)),
+    ]
+    # Without a lane nobody is asked, and nothing can be spent.
+    if not provider.lanes:
+        return facts
+    has_price = provider.HasField("input_price") and provider.HasField("output_price")
+    prices = f"{price(provider.input_price)} of prompts, {price(provider.output_price)} of answers"
+    return [
+        *facts,
+        ("A million tokens", prices if has_price else "price not known"),
+        ("Spent today", price(provider.spent_today) if provider.HasField("spent_today") else "not known"),
+        ("This month", price(provider.spent_month) if provider.HasField("spent_month") else "not known"),
+    ]
+
+
+def _print_below(console: Console, notes: list[tuple[str, str]]) -> None:
+    if any(said for _, said in notes):
+        console.print()
+        print_facts(console, notes)

@@ -728,7 +728,9 @@ class EstimateCaptionsResponse(google.protobuf.message.Message):
     model: builtins.str
     """Model that would be asked."""
     over_budget: builtins.bool
-    """True when the cost, or the tokens, go beyond what one of the budgets has left."""
+    """True when the cost, or the tokens, go beyond what one of the budgets has left, and when there is a budget in
+    money but no known price: then the provider is not asked at all.
+    """
     @property
     def cost(self) -> sightmill.v1.common_pb2.Money:
         """Expected price, answers of the longest kind; absent when the price table does not know the model."""

@@ -122,7 +122,8 @@ class CaptionerServiceServicer(object):
     def GetCaptionUsage(self, request, context):
         """Reports what was spent, by provider and day, and by batch where that is asked for.
 
-        Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_PAGE_TOKEN), UNAVAILABLE (SERVICE_UNAVAILABLE).
+        Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_PAGE_TOKEN), UNAVAILABLE (SERVICE_UNAVAILABLE),
+        FAILED_PRECONDITION (WRONG_STATE: nothing is counted here).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -215,7 +215,8 @@ class CaptionerServiceStub(typing.Generic[_CaptionerServiceCaptionImageType, _Ca
     GetCaptionUsage: _CaptionerServiceGetCaptionUsageType
     """Reports what was spent, by provider and day, and by batch where that is asked for.
 
-    Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_PAGE_TOKEN), UNAVAILABLE (SERVICE_UNAVAILABLE).
+    Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_PAGE_TOKEN), UNAVAILABLE (SERVICE_UNAVAILABLE),
+    FAILED_PRECONDITION (WRONG_STATE: nothing is counted here).
     """
 
 CaptionerServiceAsyncStub: typing_extensions.TypeAlias = CaptionerServiceStub[
@@ -313,7 +314,8 @@ class CaptionerServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[sightmill.v1.captioner_pb2.GetCaptionUsageResponse, collections.abc.Awaitable[sightmill.v1.captioner_pb2.GetCaptionUsageResponse]]:
         """Reports what was spent, by provider and day, and by batch where that is asked for.
 
-        Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_PAGE_TOKEN), UNAVAILABLE (SERVICE_UNAVAILABLE).
+        Errors: INVALID_ARGUMENT (INVALID_FIELD, INVALID_PAGE_TOKEN), UNAVAILABLE (SERVICE_UNAVAILABLE),
+        FAILED_PRECONDITION (WRONG_STATE: nothing is counted here).
         """
 
 def add_CaptionerServiceServicer_to_server(servicer: CaptionerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

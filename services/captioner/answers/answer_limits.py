@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from services.captioner.provider import Limits
 
 MAX_RESET_S = 86_400.0
+# Larger ones stand for "no limit".
+_MAX_COUNT = 2**31 - 2
 _MAX_DIGITS = 10
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?", re.ASCII)
 _UNITS_S = (3_600.0, 60.0, 1.0, 0.001)
@@ -43,4 +45,5 @@ def duration_s(text: str | None) -> float | None:
 
 def _count(text: str | None) -> int | None:
     is_count = text is not None and text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
-    return int(text) if text and is_count else None
+    found = int(text) if text and is_count else None
+    return None if found is None or found > _MAX_COUNT else found

@@ -10,6 +10,9 @@ from services.captioner.money.prices import PriceTable
 from services.captioner.picture import Upload
 from services.captioner.provider import Ask, Provider, Tokens
 
+# What a duration on the wire can hold: ten thousand years.
+MAX_DURATION_S = 315_576_000_000.0
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -45,13 +48,14 @@ def estimate(
     return Estimate(
         tokens,
         cost,
-        60 * max(minutes) if minutes else None,
-        any(_exceeds(standing, cost or 0, tokens.total) for standing in standings),
+        min(MAX_DURATION_S, 60 * max(minutes)) if minutes else None,
+        any(_exceeds(standing, cost, tokens.total) for standing in standings),
     )
 
 
-def _exceeds(standing: BudgetStanding, cost_micros: int, tokens: int) -> bool:
+def _exceeds(standing: BudgetStanding, cost_micros: int | None, tokens: int) -> bool:
     limit, used = standing.limit, standing.used or 0
     if limit.micros is not None:
-        return used + cost_micros > limit.micros
+        # Without a known price nothing is spent at all.
+        return cost_micros is None or used + cost_micros > limit.micros
     return limit.tokens is not None and used + tokens > limit.tokens

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from services.captioner.money.spending import Limit, Reservation, Settlement, Total
-from services.runtime.errors import Reason, UnavailableError
+from services.runtime.errors import FailedPreconditionError, Reason, UnavailableError
 from sightmill.v1 import caption_records_pb2, captioner_pb2
 
 Totals = Mapping[tuple[str, bool], Total]
 """By provider (empty for all together) and whether it is of the month."""
+
+
+_OFF = "Nothing is counted here; set SIGHTMILL_CAPTIONER_KEEP_RECORDS=true."
 
 
 class RecordsAwayError(UnavailableError):
@@ -72,18 +75,14 @@ class NoRecords:
 
     async def spend(self) -> Totals:
         """Raises RecordsAwayError."""
-        raise _off()
+        raise RecordsAwayError(_OFF)
 
     async def list_spend(
         self,
         request: caption_records_pb2.ListSpendRequest,  # noqa: ARG002  there is nothing to list
     ) -> caption_records_pb2.ListSpendResponse:
-        """Raises RecordsAwayError."""
-        raise _off()
+        """Raises FailedPreconditionError: no repetition helps."""
+        raise FailedPreconditionError(Reason.WRONG_STATE, _OFF, state="records off")
 
     async def ping(self) -> None:
         """Nothing can be away."""
-
-
-def _off() -> RecordsAwayError:
-    return RecordsAwayError("Nothing is counted here; set SIGHTMILL_CAPTIONER_KEEP_RECORDS=true.")

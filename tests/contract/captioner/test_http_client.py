@@ -203,3 +203,19 @@ def _certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return certificate, context
+
+
+async def test_calls_that_are_broken_off_at_any_moment_cost_no_connection(fake: FakeProvider) -> None:
+    fake.script(sends(200, b"{}"))
+    async with open_http_client(calls=8) as http:
+        for steps in range(400):
+            call = asyncio.create_task(http.post_json(fake.url, b"{}", {}, 20))
+            # Anywhere between the first look at the pool and the end of the answer.
+            for _ in range(steps % 40):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+
+        answers = await asyncio.gather(*(http.post_json(fake.url, b"{}", {}, 20) for _ in range(8)))
+
+    assert [answer.status for answer in answers] == [200] * 8

@@ -15,7 +15,14 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from sightmill.v1 import catalog_pb2, catalog_pb2_grpc, ingest_pb2, ingest_pb2_grpc
+from sightmill.v1 import (
+    captioner_pb2,
+    captioner_pb2_grpc,
+    catalog_pb2,
+    catalog_pb2_grpc,
+    ingest_pb2,
+    ingest_pb2_grpc,
+)
 
 Image = catalog_pb2.Image
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -235,6 +242,69 @@ class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
         return catalog_pb2.GetStatsResponse(image_count=3, store="sqlite")
 
 
+class Captioner(captioner_pb2_grpc.CaptionerServiceServicer):
+    """Answers with what is scripted; failures come first, one a call."""
+
+    __abstractmethods__: frozenset[str] = frozenset()
+
+    def __init__(self) -> None:
+        self.failures: deque[status_pb2.Status] = deque()
+        self.caption = captioner_pb2.Caption()
+        self.chain = captioner_pb2.ListProvidersResponse()
+        self.tested = captioner_pb2.TestProviderResponse()
+        self.estimate = captioner_pb2.EstimateCaptionsResponse()
+        self.pages: dict[str, captioner_pb2.GetCaptionUsageResponse] = {}
+        self.captioned: list[captioner_pb2.CaptionImageRequest] = []
+        self.tests: list[captioner_pb2.TestProviderRequest] = []
+        self.estimates: list[captioner_pb2.EstimateCaptionsRequest] = []
+        self.reports: list[captioner_pb2.GetCaptionUsageRequest] = []
+        self.calls = 0
+
+    async def _begin(self, context: Context) -> None:
+        self.calls += 1
+        if self.failures:
+            await context.abort_with_status(rpc_status.to_status(self.failures.popleft()))
+
+    async def CaptionImage(
+        self, request: captioner_pb2.CaptionImageRequest, context: Context
+    ) -> captioner_pb2.CaptionImageResponse:
+        await self._begin(context)
+        self.captioned.append(request)
+        return captioner_pb2.CaptionImageResponse(caption=self.caption)
+
+    async def ListProviders(
+        self, request: captioner_pb2.ListProvidersRequest, context: Context
+    ) -> captioner_pb2.ListProvidersResponse:
+        await self._begin(context)
+        return self.chain
+
+    async def TestProvider(
+        self, request: captioner_pb2.TestProviderRequest, context: Context
+    ) -> captioner_pb2.TestProviderResponse:
+        await self._begin(context)
+        self.tests.append(request)
+        return self.tested
+
+    async def EstimateCaptions(
+        self, request: captioner_pb2.EstimateCaptionsRequest, context: Context
+    ) -> captioner_pb2.EstimateCaptionsResponse:
+        await self._begin(context)
+        self.estimates.append(request)
+        return self.estimate
+
+    async def GetCaptionUsage(
+        self, request: captioner_pb2.GetCaptionUsageRequest, context: Context
+    ) -> captioner_pb2.GetCaptionUsageResponse:
+        await self._begin(context)
+        self.reports.append(request)
+        return self.pages[request.page_token]
+
+
+def usage_page(after: str, *rows: captioner_pb2.CaptionUsage) -> captioner_pb2.GetCaptionUsageResponse:
+    """A page of a usage report; ``after`` is the token of the next, empty on the last."""
+    return captioner_pb2.GetCaptionUsageResponse(usage=rows, next_page_token=after)
+
+
 @dataclass
 class ScriptedServer:
     """The running server."""
@@ -242,3 +312,4 @@ class ScriptedServer:
     address: str
     ingest: Ingest
     catalog: Catalog
+    captioner: Captioner

@@ -77,7 +77,9 @@ def virtual_chain(order: str, accounts: Mapping[str, FakeAccount], **settings: A
     for name in accounts:
         ways |= {f"captioner_{name}_url": f"http://{name}.fake/v1", f"captioner_{name}_api_key": KEY}
     chosen = CaptionerSettings(captioner_keep_records=False, **ways, **settings)
-    http = HttpClient([VendorTransport({f"{name}.fake": each for name, each in accounts.items()})])
+    http = HttpClient(
+        lambda: VendorTransport({f"{name}.fake": each for name, each in accounts.items()}), count=1
+    )
     records = NoRecords()
     purse = Budget(records, PriceTable({}), ())
     links = Providers(chosen, http).links(purse, CollectorRegistry())

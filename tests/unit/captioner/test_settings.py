@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.captioner.settings import (
+    MAX_KEY_FILE_BYTES,
     BudgetSetting,
     CaptionerSettings,
     PriceSetting,
@@ -69,6 +70,17 @@ def test_several_keys_and_addresses_have_commas_or_lines_between(
     )
 
 
+def test_a_key_file_is_read_whole_or_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    keys = [f"sk-{number:03}-" + "x" * 160 for number in range(32)]
+    (tmp_path / "keys").write_text("\n".join(keys))
+    monkeypatch.setenv("MISTRAL_API_KEY_FILE", str(tmp_path / "keys"))
+    assert mistral_keys(read_settings()) == tuple(keys)
+
+    (tmp_path / "keys").write_text("x" * (MAX_KEY_FILE_BYTES + 1))
+    with pytest.raises(ValidationError, match="more than 16384 bytes"):
+        read_settings()
+
+
 def test_rates_budgets_and_prices_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTMILL_CAPTIONER_RATES", '{"mistral": {"requests": 60}}')
     monkeypatch.setenv("SIGHTMILL_CAPTIONER_BUDGETS", '{"all": {"day": 5}, "openai": {"month_tokens": 9}}')
@@ -107,6 +119,9 @@ def test_the_chain_is_read_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("OPENAI_BASE_URL", f"https://user:{KEY}@example.com"),
         ("OPENAI_BASE_URL", "ftp://example.com"),
         ("OPENAI_BASE_URL", "http://example.com:65536"),
+        ("OPENAI_BASE_URL", f"https://:{KEY}@example.com"),
+        ("SIGHTMILL_CAPTIONER_PROXY", f"user:{KEY}@proxy.example.com:3128"),
+        ("SIGHTMILL_CAPTIONER_PROXY", f"socks5://user:{KEY}@proxy.example.com:3128"),
         ("SIGHTMILL_CAPTIONER_PROVIDERS", "mistral,bard"),
         ("SIGHTMILL_CAPTIONER_PROVIDERS", ""),
         ("SIGHTMILL_CAPTIONER_IN_FLIGHT", "0"),
