@@ -19,6 +19,7 @@ from services.captioner.settings import CaptionerSettings
 from services.captioner.studio import open_studio
 from services.runtime.ports import attach_blobs
 from services.runtime.process import App, run, service_parser
+from services.runtime.rounds import waited
 from sightmill.v1 import captioner_pb2_grpc
 
 NO_MODEL = (
@@ -92,10 +93,8 @@ async def _watch_records(
             app.health.add_fallback("records", NO_RECORDS)
         else:
             app.health.clear_fallback("records")
-        try:
-            await asyncio.wait_for(stopping.wait(), RECORDS_INTERVAL_S)
-        except TimeoutError:
-            continue
+        if await waited(stopping, RECORDS_INTERVAL_S):
+            return
 
 
 async def _open_blip(app: App[CaptionerSettings]) -> Provider | None:

@@ -9,6 +9,7 @@ import structlog
 
 from services.catalog.store import CatalogStore
 from services.runtime.errors import ServiceError
+from services.runtime.rounds import waited
 
 _AT_ONCE = 500
 
@@ -33,10 +34,8 @@ class Retention:
                     self._log.info("deleted for good", images=purged)
             except (ServiceError, TimeoutError) as fault:
                 self._log.warning("not now", problem=str(fault))
-            try:
-                await asyncio.wait_for(stopping.wait(), self._interval_s)
-            except TimeoutError:
-                continue
+            if await waited(stopping, self._interval_s):
+                return
 
     async def purge(self) -> int:
         """Deletes all that is due; says how many images."""

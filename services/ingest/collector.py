@@ -14,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.duration_pb2 import Duration
 
 from services.ingest.renditions import rendition_prefix
-from services.ingest.rounds import attempted, waited
+from services.ingest.rounds import attempted
 from services.runtime.blobs.port import BlobInfo, Blobs
+from services.runtime.rounds import waited
 from sightmill.v1 import catalog_pb2, catalog_pb2_grpc
 
 CALL_TIMEOUT_S = 10.0

@@ -14,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.ingest.intake import UPLOADS, work_message
-from services.ingest.rounds import attempted, waited
+from services.ingest.rounds import attempted
 from services.runtime.queue.port import WorkQueue
+from services.runtime.rounds import waited
 from sightmill.v1 import catalog_pb2, catalog_pb2_grpc, common_pb2
 
 CALL_TIMEOUT_S = 10.0

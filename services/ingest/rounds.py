@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 
 import grpc
@@ -10,15 +9,6 @@ import structlog
 
 from services.runtime import statuses
 from services.runtime.errors import ServiceError
-
-
-async def waited(stopping: asyncio.Event, seconds: float) -> bool:
-    """Waits; True when it is time to stop."""
-    try:
-        await asyncio.wait_for(stopping.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
 
 
 async def attempted(room: str, event: str, work: Awaitable[int]) -> None:

@@ -79,8 +79,19 @@ def parse_answer(answer: str, *, truncated: bool = False, prose_allowed: bool = 
     if found is None or not found.caption:
         raise AnswerError("The model's answer holds no description.")
     if _REFUSAL.match(found.caption):
-        raise RefusedError("The model declined to describe this image.")
+        raise declined()
     return found
+
+
+def declined() -> RefusedError:
+    """The model does not want to."""
+    return RefusedError("The model declined to describe this image.")
+
+
+def empty_answer(truncated: bool) -> AnswerError:
+    """The model said nothing."""
+    reason = ": the token limit is too small." if truncated else "."
+    return AnswerError(f"The model's answer is empty{reason}")
 
 
 def clean_words(value: object, limit: int) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.captioner.answers.answer_parser import Parsed, parse_answer
+from services.captioner.answers.answer_parser import Parsed, declined, empty_answer, parse_answer
 from services.captioner.chat.model_answer import (
     ModelAnswer,
     billed,
@@ -15,7 +15,7 @@ from services.captioner.chat.model_answer import (
     model_name,
     text,
 )
-from services.captioner.provider import AnswerError, RefusedError, TransientError
+from services.captioner.provider import AnswerError, TransientError
 
 
 def read_chat_answer(body: bytes) -> ModelAnswer:
@@ -33,7 +33,7 @@ def read_chat_answer(body: bytes) -> ModelAnswer:
 def _parsed(choice: Mapping[str, object]) -> Parsed:
     message, finish_reason = mapping(choice.get("message")), choice.get("finish_reason")
     if message.get("refusal") or finish_reason == "content_filter":
-        raise RefusedError("The model declined to describe this image.")
+        raise declined()
     if finish_reason == "error":
         raise TransientError("The provider stopped in the middle of its answer.")
     truncated = finish_reason in ("length", "model_length")
@@ -42,9 +42,7 @@ def _parsed(choice: Mapping[str, object]) -> Parsed:
     # Some servers put a reasoning model's JSON beside an empty content; its thoughts are no caption.
     if thoughts := text(message.get("reasoning")) or text(message.get("reasoning_content")):
         return parse_answer(thoughts, truncated=truncated, prose_allowed=False)
-    raise AnswerError(
-        "The model's answer is empty" + (": the token limit is too small." if truncated else ".")
-    )
+    raise empty_answer(truncated)
 
 
 def _said(content: object) -> str:

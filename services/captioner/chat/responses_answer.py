@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.captioner.answers.answer_parser import Parsed, parse_answer
+from services.captioner.answers.answer_parser import Parsed, declined, empty_answer, parse_answer
 from services.captioner.chat.model_answer import (
     ModelAnswer,
     billed,
@@ -40,14 +40,12 @@ def _parsed(answer: Mapping[str, object]) -> Parsed:
     parts = _parts(answer)
     reason = mapping(answer.get("incomplete_details")).get("reason")
     if reason == "content_filter" or any(part.get("type") == "refusal" for part in parts):
-        raise RefusedError("The model declined to describe this image.")
+        raise declined()
     truncated = reason == "max_output_tokens"
     said = "".join(text(part.get("text")) for part in parts if part.get("type") == "output_text")
     if said.strip():
         return parse_answer(said, truncated=truncated)
-    raise AnswerError(
-        "The model's answer is empty" + (": the token limit is too small." if truncated else ".")
-    )
+    raise empty_answer(truncated)
 
 
 def _parts(answer: Mapping[str, object]) -> list[Mapping[str, object]]:

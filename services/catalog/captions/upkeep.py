@@ -10,6 +10,7 @@ import structlog
 
 from services.catalog.captions.store import CaptionRecordStore
 from services.runtime.errors import ServiceError
+from services.runtime.rounds import waited
 
 _AT_ONCE = 256
 
@@ -36,10 +37,8 @@ class CaptionUpkeep:
                 await self.tend(stopping)
             except (ServiceError, TimeoutError) as fault:
                 self._log.warning("not now", problem=str(fault))
-            try:
-                await asyncio.wait_for(stopping.wait(), self._interval_s)
-            except TimeoutError:
-                continue
+            if await waited(stopping, self._interval_s):
+                return
 
     async def tend(self, stopping: asyncio.Event) -> None:
         """Does all that is due."""

@@ -26,6 +26,7 @@ from services.catalog.looks.look_index import LookIndex
 from services.catalog.model import LookPair
 from services.catalog.store import LookStore
 from services.runtime.errors import ServiceError
+from services.runtime.rounds import waited
 
 MOST_PARTNERS = 8
 _BLOCK = 256
@@ -65,10 +66,8 @@ class DuplicateSweep:
                     pause_s = time.monotonic() - started_s
             except (ServiceError, TimeoutError) as fault:
                 self._log.warning("duplicates not compared", error=repr(fault))
-            try:
-                await asyncio.wait_for(stopping.wait(), pause_s)
-            except TimeoutError:
-                continue
+            if await waited(stopping, pause_s):
+                return
 
     async def compare_next(self, most: int = _BLOCK) -> int:
         """Compares the next looks, at most ``most``, with all before them; says how many that were."""

@@ -14,6 +14,7 @@ from services.catalog.looks.look_distances import SIGNATURE_BYTES, Bytes, Looks,
 from services.catalog.model import LookRow
 from services.catalog.store import LookStore
 from services.runtime.errors import Reason, ServiceError, UnavailableError
+from services.runtime.rounds import waited
 
 # A page takes about two milliseconds of the event loop, which others wait for.
 _PAGE = 1_000
@@ -73,10 +74,8 @@ class LookIndex:
                     pass
             except (ServiceError, TimeoutError) as fault:
                 self._log.warning("looks not read", error=repr(fault))
-            try:
-                await asyncio.wait_for(stopping.wait(), self._interval_s)
-            except TimeoutError:
-                continue
+            if await waited(stopping, self._interval_s):
+                return
 
     async def refresh(self) -> None:
         """Returns when everything that was in the store is here.
