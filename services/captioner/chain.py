@@ -29,7 +29,7 @@ from services.runtime.errors import InvalidArgumentError
 
 # Kept back from the models: for the local describer, or to say in words why there is no answer.
 RESERVE_S = 0.5
-# Shares of the time are not cut below this: an answer takes some seconds.
+# An answer takes some seconds: shares are not cut below this, or below half of what is left if that is less.
 MIN_SHARE_S = 15.0
 NO_MODEL = "No model provider is configured; set MISTRAL_API_KEY or OPENAI_API_KEY."
 
@@ -134,22 +134,23 @@ class Chain:
 
     def settings_digest(self, ask: Ask, wanted: Sequence[str]) -> str:
         """Sixteen hexadecimal digits of everything that decides an answer besides the picture."""
-        models = [(step, self._model(step)) for step in dict.fromkeys(wanted or self.order)]
+        models = [self._asked(step) for step in dict.fromkeys(wanted or self.order)]
         facts = {"models": models, "ask": dataclasses.asdict(ask), "prompt_version": PROMPT_VERSION}
         canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
-    def _model(self, provider: str) -> str:
-        if provider == LOCAL_ID:
-            return self.local.model
-        return self.links[provider].provider.model if provider in self.links else ""
+    def _asked(self, step: str) -> tuple[str, ...]:
+        if step in self.links:
+            link = self.links[step]
+            return step, link.provider.model, link.server
+        return step, self.local.model if step == LOCAL_ID else ""
 
 
 def _share(deadline: float, models_left: int) -> float:
     """When the next model must have answered, so that those after it have time, too."""
     now = asyncio.get_running_loop().time()
     left_s = deadline - now
-    return min(deadline, now + max(left_s / models_left, MIN_SHARE_S))
+    return min(deadline, now + max(left_s / models_left, min(MIN_SHARE_S, left_s / 2)))
 
 
 async def _with_words(description: Description, picture: Picture) -> Description:

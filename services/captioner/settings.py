@@ -142,7 +142,10 @@ class CaptionerSettings(RuntimeSettings):
         2, ge=1, le=256, description="calls in flight to one compatible server, endpoint or BLIP service"
     )
     captioner_max_waiting: int = Field(
-        256, ge=1, le=100_000, description="calls that wait for one provider before it is passed by"
+        256,
+        ge=1,
+        le=100_000,
+        description="calls that wait for one provider before it is passed by; those of batches apart from others",
     )
     captioner_rates: dict[ProviderId, RateSetting] = Field(
         {}, description='JSON, limits a minute and key: {"mistral": {"requests": 60, "tokens": 50000}}'

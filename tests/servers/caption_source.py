@@ -51,9 +51,14 @@ class Source:
     """Answers after ``takes_s``, and keeps to the deadline."""
 
     def __init__(
-        self, provider: Named, ending: Description | Exception | None = None, takes_s: float = 10.0
+        self,
+        provider: Named,
+        ending: Description | Exception | None = None,
+        takes_s: float = 10.0,
+        server: str = "0011223344556677",
     ) -> None:
         self.provider = provider
+        self.server = server
         self.takes_s = takes_s
         self.ending = ending or described()
         self.asked = self.cancelled = 0

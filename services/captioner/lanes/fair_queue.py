@@ -35,6 +35,11 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         return self._length
 
+    def waiting_with(self, batch: str) -> int:
+        """How many wait of the same kind: in person where ``batch`` is empty, else of any batch."""
+        in_person = len(self._lines.get("", ()))
+        return self._length - in_person if batch else in_person
+
     def put(self, waiter: Waiter[T], *, in_front: bool = False) -> None:
         """Adds a waiter at the end of its line, or at its front."""
         line = self._lines.setdefault(waiter.batch, OrderedDict())

@@ -11,11 +11,14 @@ import structlog
 from services.captioner.lanes.adaptive_cap import AdaptiveCap
 from services.captioner.lanes.breaker import Breaker, State
 from services.captioner.lanes.rate_window import RateLimit, RateWindow, Slot
+from services.captioner.lanes.throttles import Throttles
 from services.captioner.provider import (
     Access,
     Answer,
+    AnswerError,
     Limits,
     ProviderError,
+    RefusedError,
     ThrottledError,
     TransientError,
 )
@@ -51,11 +54,15 @@ class LaneStatus:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The right to make one call. It is ended once: see ``Lane.end`` and ``Lane.give_back``."""
+    """The right to make one call, since ``entered_at`` (loop time).
+
+    It is ended once: see ``Lane.end`` and ``Lane.give_back``.
+    """
 
     lane: Lane
     slot: Slot
     is_probe: bool
+    entered_at: float
 
 
 class Lane:
@@ -76,6 +83,7 @@ class Lane:
         self._breaker = Breaker()
         self._paused_until = 0.0
         self._pause_message = ""
+        self._throttles = Throttles()
         self._reported = State.READY
         self._since = time.time()
 
@@ -121,7 +129,7 @@ class Lane:
     def enter(self, tokens: int, now: float) -> Turn:
         """A call of about ``tokens`` starts."""
         self.in_flight += 1
-        return Turn(self, self._window.take(tokens, now), self._breaker.enter())
+        return Turn(self, self._window.take(tokens, now), self._breaker.enter(), now)
 
     def give_back(self, turn: Turn) -> None:
         """The call was not made."""
@@ -173,6 +181,7 @@ class Lane:
         self._window.learn(turn.slot, answer.limits, now)
         self._breaker.succeeded(now, is_probe=turn.is_probe)
         self._cap.answered()
+        self._throttles.let_in()
         if wait_s := _reset_s(answer.limits):
             self._pause(now + _jittered(wait_s), LIMIT_REACHED)
 
@@ -183,14 +192,17 @@ class Lane:
             self._window.keep(turn.slot, _tokens_of(error, turn.slot), now)
         self._window.learn(turn.slot, error.limits, now)
         self._breaker.failed(error, now, is_probe=turn.is_probe)
+        if isinstance(error, RefusedError | AnswerError):
+            self._throttles.let_in()
         if self._adapts and isinstance(error, ThrottledError | TransientError):
             self._cap.overloaded(now)
         if isinstance(error, ThrottledError):
-            self._throttled(error, now)
+            self._throttled(turn, error, now)
         elif wait_s := _reset_s(error.limits):
             self._pause(now + _jittered(wait_s), LIMIT_REACHED)
 
-    def _throttled(self, error: ThrottledError, now: float) -> None:
+    def _throttled(self, turn: Turn, error: ThrottledError, now: float) -> None:
+        least_s = self._throttles.pause_s(turn.entered_at, now)
         wait_s = error.retry_after_s or _reset_s(error.limits)
         if wait_s:
             until = now + _jittered(wait_s)
@@ -199,7 +211,7 @@ class Lane:
         else:
             self._window.refused(now)
             until = max(self._window.frees_at(now) or now + BARE_THROTTLE_S, now + MIN_PAUSE_S)
-        self._pause(until, error.message)
+        self._pause(max(until, now + _jittered(least_s)), error.message)
 
     def _pause(self, until: float, message: str) -> None:
         # Of several throttled calls the one that names the longest wait counts.

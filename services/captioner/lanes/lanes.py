@@ -15,7 +15,11 @@ MIN_ATTEMPT_S = 1.5
 
 
 class Lanes:
-    """Hands out turns: to who is next in the queue, on the lanes with room in turn."""
+    """Hands out turns: to who is next in the queue, on the lanes with room in turn.
+
+    At most ``max_waiting`` calls that somebody waits for, and as many of batches, wait for a turn: so many
+    items of a batch never turn a person away.
+    """
 
     def __init__(self, lanes: Sequence[Lane], max_waiting: int) -> None:
         self.all = tuple(lanes)
@@ -41,7 +45,7 @@ class Lanes:
             return lane.enter(tokens, now)
         if problem := self._problem(tokens, latest, now):
             raise problem
-        if len(self._queue) >= self._max_waiting and not again:
+        if self._queue.waiting_with(batch) >= self._max_waiting and not again:
             raise PassedByError(f"{self._max_waiting} calls wait for this provider already.")
         loop = asyncio.get_running_loop()
         waiter: Waiter[Turn] = Waiter(loop.create_future(), batch, tokens, latest)
@@ -123,7 +127,7 @@ class Lanes:
         wait_s = opens_at - now
         if self._are_closed(now):
             return PassedByError(
-                f"Passed by for now: {self.all[0].message(now)}", retry_after_s=wait_s or None
+                f"Passed by at the moment: {self.all[0].message(now)}", retry_after_s=wait_s or None
             )
         if opens_at > latest:
             message = f"The rate limit is reached; the next call is possible in {wait_s:.0f} s."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import Counter
@@ -30,7 +32,7 @@ from services.captioner.provider import (
 )
 
 # Shorter than this, running out of time says more about the caller than about the provider.
-FAIR_ATTEMPT_S = 10.0
+FAIR_ATTEMPT_S = 5.0
 _ORDER = (State.READY, State.THROTTLED, State.OPEN, State.EXHAUSTED)
 
 
@@ -58,7 +60,8 @@ class _Call:
 class Link:
     """Asks one provider within a deadline, again where that may help and costs nothing twice.
 
-    ``lanes`` are its keys or addresses; ``max_waiting`` calls wait for a turn at most.
+    ``lanes`` are its keys or addresses. At most ``max_waiting`` calls that somebody waits for, and as many
+    of batches, wait for a turn. ``server`` are sixteen hexadecimal digits that stand for the addresses.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Link:
         max_waiting: int = 256,
     ) -> None:
         self.provider = provider
+        self.server = _digest(lane.access.base_url for lane in lanes)
         self._lanes = Lanes(lanes, max_waiting)
         self._purse = purse
         self._outcomes = outcomes
@@ -78,7 +82,8 @@ class Link:
     async def describe(self, picture: Picture, ask: Ask, origin: Origin, deadline: float) -> Description:
         """One description before ``deadline`` (loop time); raises ProviderError or the picture's errors.
 
-        The picture is made ready first: the time that takes is not the provider's.
+        The picture is made ready first: the time that takes is not the provider's. One that is not ready in
+        time raises PassedByError, as others of the chain may do without it.
         """
         call = await self._prepared(picture, ask, origin, deadline)
         retries = Retries(len(self._lanes.all))
@@ -131,7 +136,11 @@ class Link:
         return _sum([limit.requests for limit in limits]), _sum([limit.tokens for limit in limits])
 
     async def _prepared(self, picture: Picture, ask: Ask, origin: Origin, deadline: float) -> _Call:
-        upload = await picture.upload(self.provider.edge_px(ask))
+        try:
+            async with asyncio.timeout_at(deadline - MIN_ATTEMPT_S):
+                upload = await picture.upload(self.provider.edge_px(ask))
+        except TimeoutError:
+            raise PassedByError("The picture was not ready in time.") from None
         return _Call(upload, ask, origin, self.provider.expected_tokens(upload, ask), deadline)
 
     async def _turn(self, call: _Call, failure: ProviderError | None) -> Turn:
@@ -203,6 +212,11 @@ def _name(provider: str, lanes: Sequence[Lane]) -> None:
     for number, lane in enumerate(lanes, 1):
         what = "key" if lane.access.key else "address"
         lane.name = provider if len(lanes) == 1 else f"{provider} {what} {number}"
+
+
+def _digest(base_urls: Iterable[str]) -> str:
+    canonical = json.dumps(sorted(set(base_urls)))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _sum(limits: Sequence[int | None]) -> int | None:

@@ -15,7 +15,7 @@ from services.captioner.provider import (
 )
 
 MAX_TRANSIENT = 2
-# What did not come in time, or broke off on the way, may be billed all the same.
+# What did not come in time, or broke off on the way, may be billed all the same; some say that it was.
 MAX_UNSURE = 1
 MAX_FORMS = 6
 BACKOFF_S = 0.5
@@ -49,7 +49,8 @@ class Retries:
 
     def _backoff_s(self, error: TransientError) -> float | None:
         self._transient += 1
-        self._unsure += error.may_be_billed or isinstance(error, SlowAnswerError)
+        is_billed = error.tokens is not None or error.may_be_billed
+        self._unsure += is_billed or isinstance(error, SlowAnswerError)
         if self._transient > MAX_TRANSIENT or self._unsure > MAX_UNSURE:
             return None
         most_s = min(MAX_BACKOFF_S, BACKOFF_S * 2**self._transient)

@@ -47,6 +47,7 @@ class BudgetStanding:
 class _Refusal:
     share: int
     until: float
+    period_end: datetime
 
 
 def limits_from(budgets: Mapping[BudgetId, BudgetSetting]) -> tuple[Limit, ...]:
@@ -133,28 +134,29 @@ class Budget:
         day, month = (totals.get((provider, monthly), NOTHING_SPENT) for monthly in (False, True))
         return day.micros, month.micros
 
-    def _exhausted(self, limit: Limit) -> ExhaustedError:
-        now = self._utc_now()
-        end = _end_of_period(now, monthly=limit.monthly)
-        return ExhaustedError(self.refusal(limit), retry_after_s=(end - now).total_seconds())
+    def _exhausted(self, limit: Limit, period_end: datetime) -> ExhaustedError:
+        wait_s = max(0.0, (period_end - self._utc_now()).total_seconds())
+        return ExhaustedError(_used_up(limit, period_end), retry_after_s=wait_s)
 
     def _limits_of(self, provider: str) -> list[Limit]:
         return [limit for limit in self._limits if limit.holds_for(provider)]
 
     def _check_refusals(self, limits: Sequence[Limit], claim: Reservation) -> None:
-        now = asyncio.get_running_loop().time()
+        now, utc_now = asyncio.get_running_loop().time(), self._utc_now()
         for limit in limits:
             refusal = self._refusals.get(limit)
-            if refusal and now < refusal.until and claim.share_of(limit) >= refusal.share:
-                raise self._exhausted(limit)
+            if refusal is None or now >= refusal.until or utc_now >= refusal.period_end:
+                continue
+            if claim.share_of(limit) >= refusal.share:
+                raise self._exhausted(limit, refusal.period_end)
 
     async def _reserved(self, wanted: Reservation) -> Reservation:
         """What was set aside: under a new id each time, as one that got no answer is given back."""
         started = asyncio.get_running_loop().time()
         while True:
-            claim = dataclasses.replace(wanted, id=secrets.token_bytes(16))
+            claim, asked_at = dataclasses.replace(wanted, id=secrets.token_bytes(16)), self._utc_now()
             try:
-                self._check(claim, await self._records.reserve(claim))
+                self._check(claim, await self._records.reserve(claim), asked_at)
             except RecordsAwayError as error:
                 waited_s = asyncio.get_running_loop().time() - started
                 if max(waited_s, self._records.away_s) >= self._patience_s:
@@ -167,21 +169,16 @@ class Budget:
                 return claim
             await asyncio.sleep(RETRY_S)
 
-    def _check(self, claim: Reservation, exceeded: Limit | None) -> None:
+    def _check(self, claim: Reservation, exceeded: Limit | None, asked_at: datetime) -> None:
         if exceeded is not None:
             until = asyncio.get_running_loop().time() + REFUSAL_AGE_S
-            self._refusals[exceeded] = _Refusal(claim.share_of(exceeded), until)
-            raise self._exhausted(exceeded)
+            period_end = _end_of_period(asked_at, monthly=exceeded.monthly)
+            self._refusals[exceeded] = _Refusal(claim.share_of(exceeded), until, period_end)
+            raise self._exhausted(exceeded, period_end)
 
     def refusal(self, limit: Limit) -> str:
         """Why nothing more is spent, and the way out."""
-        end = _end_of_period(self._utc_now(), monthly=limit.monthly)
-        period, whose = "month" if limit.monthly else "day", limit.provider or "all providers together"
-        amount = f"{limit.tokens:,} tokens" if limit.micros is None else _usd(limit.micros)
-        return (
-            f"The budget of the {period} for {whose} is used up ({amount}); raise "
-            f"SIGHTMILL_CAPTIONER_BUDGETS, or wait until {end:%Y-%m-%d %H:%M} UTC."
-        )
+        return _used_up(limit, _end_of_period(self._utc_now(), monthly=limit.monthly))
 
 
 class SpendHold:
@@ -226,6 +223,15 @@ class SpendHold:
         cost = self._prices.cost_micros(claim.provider, self._model, tokens)
         self._records.settle(Settlement(claim.id, claim.provider, claim.batch, cost or 0, tokens, outcome))
         return cost
+
+
+def _used_up(limit: Limit, period_end: datetime) -> str:
+    period, whose = "month" if limit.monthly else "day", limit.provider or "all providers together"
+    amount = f"{limit.tokens:,} tokens" if limit.micros is None else _usd(limit.micros)
+    return (
+        f"The budget of the {period} for {whose} is used up ({amount}); raise "
+        f"SIGHTMILL_CAPTIONER_BUDGETS, or wait until {period_end:%Y-%m-%d %H:%M} UTC."
+    )
 
 
 def _end_of_period(now: datetime, *, monthly: bool) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import json
@@ -19,6 +20,8 @@ from services.captioner.provider import (
     ParseMode,
     PassedByError,
     Provider,
+    ProviderError,
+    SlowAnswerError,
     ThrottledError,
     Tokens,
     TransientError,
@@ -40,6 +43,10 @@ class Source(Protocol):
     def provider(self) -> Provider:
         """Whose answers these are."""
 
+    @property
+    def server(self) -> str:
+        """Stands for the addresses that are asked."""
+
     async def describe(self, picture: Picture, ask: Ask, origin: Origin, deadline: float) -> Description:
         """One description before ``deadline`` (loop time)."""
 
@@ -57,7 +64,8 @@ class KnownAnswers:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._flights: SingleFlight[bytes, KnownAnswer] = SingleFlight(_lacked_time)
+        # By key, and whether a batch asks: a person who joins must not stand in the line of a batch.
+        self._flights: SingleFlight[tuple[bytes, bool], KnownAnswer] = SingleFlight(_lacked_time)
 
     async def describe(
         self,
@@ -70,10 +78,11 @@ class KnownAnswers:
     ) -> KnownAnswer:
         """One answer before ``deadline`` (loop time); raises as ``link.describe`` and ``picture.digest``.
 
+        A picture that is not there in time raises PassedByError: others of the chain may do without it.
         With ``skip_cache`` the provider is asked in any case; its answer replaces the one that is known.
         """
-        sha256 = await picture.digest()
-        key = answer_key(sha256, link.provider, ask)
+        sha256 = await _digest(picture, deadline)
+        key = answer_key(sha256, link.provider, link.server, ask)
 
         async def ask_anew() -> KnownAnswer:
             description = await link.describe(picture, ask, origin, deadline)
@@ -86,7 +95,7 @@ class KnownAnswers:
         if skip_cache:
             return await ask_anew()
         try:
-            answer, leads = await self._flights.share(key, deadline, look_up_or_ask)
+            answer, leads = await self._flights.share((key, origin.batch != ""), deadline, look_up_or_ask)
         except TimeoutError:
             raise PassedByError(
                 "The same image is asked about already, by a call that has more time."
@@ -114,11 +123,19 @@ class KnownAnswers:
         self._records.settle(settlement)
 
 
-def answer_key(sha256: str, provider: Provider, ask: Ask) -> bytes:
+def answer_key(sha256: str, provider: Provider, server: str, ask: Ask) -> bytes:
     """32 bytes for everything that decides an answer: SHA-256 of it as JSON."""
-    source = (RECORD_VERSION, PROMPT_VERSION, sha256, provider.id, provider.model)
+    source = (RECORD_VERSION, PROMPT_VERSION, sha256, provider.id, provider.model, server)
     canonical = json.dumps((*source, ask.language, ask.prompt, ask.detail, ask.max_output_tokens))
     return hashlib.sha256(canonical.encode()).digest()
+
+
+async def _digest(picture: Picture, deadline: float) -> str:
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await picture.digest()
+    except TimeoutError:
+        raise PassedByError("The picture was not ready in time.") from None
 
 
 def _free(answer: KnownAnswer) -> KnownAnswer:
@@ -127,5 +144,13 @@ def _free(answer: KnownAnswer) -> KnownAnswer:
 
 
 def _lacked_time(error: Exception) -> bool:
-    """With more time it would have waited its turn, or tried again."""
-    return isinstance(error, PassedByError | TransientError | ThrottledError)
+    """With more time it would have waited its turn, or tried again.
+
+    A provider's failure that may be billed is not asked for once more by everybody who waits for it; a caller
+    whose own time was too short is no such failure.
+    """
+    if isinstance(error, PassedByError):
+        return True
+    if isinstance(error, SlowAnswerError) or (isinstance(error, ProviderError) and error.may_be_billed):
+        return False
+    return isinstance(error, TransientError | ThrottledError)

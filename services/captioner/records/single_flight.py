@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+# With less time than that on top, another call would fail for lack of it as well.
+MORE_TIME_S = 1.5
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -30,8 +32,8 @@ class SingleFlight(Generic[K, V]):
 
         ``deadline`` is loop time; ``call`` keeps to it by itself. Raises what the call raised, TimeoutError
         when a call of a longer deadline did not end in time. Nobody inherits a shorter deadline: who has
-        more time than the call that failed for lack of it starts anew. The call is cancelled when the last
-        one who waits for it is.
+        MORE_TIME_S more than the call that failed for lack of it starts anew. The call is cancelled when the
+        last one who waits for it is.
         """
         while True:
             flight = self._flights.get(key)
@@ -41,7 +43,8 @@ class SingleFlight(Generic[K, V]):
             try:
                 return await self._landing(key, flight, deadline), leads
             except Exception as error:
-                if leads or flight.deadline >= deadline or not self._lacked_time(error):
+                has_more_time = deadline - flight.deadline >= MORE_TIME_S
+                if leads or not has_more_time or not self._lacked_time(error):
                     raise
 
     def _started(self, key: K, deadline: float, call: Callable[[], Awaitable[V]]) -> _Flight[V]:

@@ -15,7 +15,7 @@ from services.captioner.lanes.lane import Lane
 from services.captioner.lanes.link import Link
 from services.captioner.measurements import ColourShare, Measurements
 from services.captioner.money.purse import Hold
-from services.captioner.picture import Picture, Upload
+from services.captioner.picture import Load, Picture, Upload
 from services.captioner.provider import (
     Access,
     Answer,
@@ -129,6 +129,28 @@ def untouched_picture(measured: Measurements | None = MEASURED) -> Picture:
     return picture
 
 
+class _PatientStudio(Studio):
+    def __init__(self) -> None:
+        pass
+
+    async def digest(self, load: Load) -> str:  # noqa: ARG002  nothing is ever ready
+        await asyncio.sleep(1e6)
+        return ""
+
+    async def upload(self, load: Load, edge_px: int) -> Upload:  # noqa: ARG002  nothing is ever ready
+        await asyncio.sleep(1e6)
+        return Upload(b"", 1, 1)
+
+
+def hanging_picture(measured: Measurements | None = MEASURED) -> Picture:
+    """Its bytes never come."""
+
+    async def load() -> bytes:
+        raise AssertionError("nobody should read these bytes")
+
+    return Picture(load, _PatientStudio(), measured)
+
+
 def new_outcomes() -> Counter:
     return Counter(
         "sightmill_caption_calls", "For tests", ["provider", "outcome"], registry=CollectorRegistry()
@@ -168,13 +190,16 @@ class _KnowsNothing:
 
 
 def chain_of(
-    *providers: ScriptedProvider, order: Sequence[str] = (), concurrency: int = 8, local: bool = True
+    *providers: ScriptedProvider,
+    order: Sequence[str] = (),
+    concurrency: int = 8,
+    local: bool = True,
+    base_url: str = "",
+    known: Any = None,
 ) -> Chain:
     """The providers in order, with the local describer as the last one."""
-    outcomes = new_outcomes()
-    links = {
-        each.id: link_of(each, Lane(Access(key="k1"), concurrency), outcomes=outcomes) for each in providers
-    }
+    outcomes, access = new_outcomes(), Access(base_url, "k1")
+    links = {each.id: link_of(each, Lane(access, concurrency), outcomes=outcomes) for each in providers}
     ids = tuple(order) or (*links, *(["local"] if local else []))
-    known: Any = _KnowsNothing()
+    known = known or _KnowsNothing()
     return Chain(ids, links, {"openai": "Not configured: set OPENAI_API_KEY."}, known)

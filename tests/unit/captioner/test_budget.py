@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from services.captioner.money.budget import PATIENCE_S, Budget, BudgetStanding, SpendHold, limits_from
 from services.captioner.money.prices import PriceTable
 from services.captioner.money.purse import Purse
-from services.captioner.money.spending import Limit, Outcome
+from services.captioner.money.spending import Limit, Outcome, Reservation
 from services.captioner.provider import ExhaustedError, Origin, PassedByError, Tokens
 from services.captioner.settings import BudgetId, BudgetSetting
 from tests.servers.caption_ledger import CaptionLedger, LedgerRecords
@@ -36,7 +36,8 @@ class Till:
         limits = limits_from(budgets)
         self.ledger = CaptionLedger()
         self.records = LedgerRecords(self.ledger, limits)
-        self.purse = Budget(self.records, PriceTable({}), limits, lambda: NOON)
+        self.utc_now = NOON
+        self.purse = Budget(self.records, PriceTable({}), limits, lambda: self.utc_now)
         self._is_a_purse: Purse = self.purse
 
     async def hold(self, provider: str = "mistral", model: str = SMALL, tokens: Tokens = EACH) -> SpendHold:
@@ -153,6 +154,44 @@ def test_a_refusal_is_remembered_for_a_moment() -> None:
         with pytest.raises(ExhaustedError):
             await till.hold()
         assert till.records.reservations == 3
+
+    run_warped(work())
+
+
+@pytest.mark.parametrize("period", ["day", "month"])
+def test_a_refusal_ends_with_its_period(period: str) -> None:
+    async def work() -> None:
+        till = Till({"mistral": bound(**{f"{period}_tokens": 1_000})})
+        till.utc_now = datetime(2026, 12, 31, 23, 59, 58, tzinfo=UTC)
+        for _ in range(2):
+            with pytest.raises(ExhaustedError, match="until 2027-01-01 00:00 UTC") as refusal:
+                await till.hold()
+            assert refusal.value.retry_after_s == 2
+        assert till.records.reservations == 1
+        till.utc_now += timedelta(seconds=3)
+        # It is asked again: whether the new period has room is not for the old one to say.
+        with pytest.raises(ExhaustedError):
+            await till.hold()
+        assert till.records.reservations == 2
+
+    run_warped(work())
+
+
+def test_a_refusal_that_comes_after_midnight_is_of_the_day_before() -> None:
+    async def work() -> None:
+        till = Till({"mistral": bound(day_tokens=1_000)})
+        till.utc_now = datetime(2026, 12, 30, 23, 59, 58, tzinfo=UTC)
+        reserve = till.records.reserve
+
+        async def late(reservation: Reservation) -> Limit | None:
+            exceeded = await reserve(reservation)
+            till.utc_now = datetime(2026, 12, 31, 0, 0, 1, tzinfo=UTC)
+            return exceeded
+
+        till.records.reserve = late  # type: ignore[method-assign]
+        with pytest.raises(ExhaustedError, match="until 2026-12-31 00:00 UTC") as refusal:
+            await till.hold()
+        assert refusal.value.retry_after_s == 0
 
     run_warped(work())
 

@@ -18,8 +18,11 @@ from services.captioner.provider import (
     RefusedError,
     SlowAnswerError,
     ThrottledError,
+    Tokens,
     TransientError,
 )
+from services.captioner.records.known_answers import KnownAnswers
+from services.captioner.records.port import NoRecords
 from services.runtime.errors import Reason, ServiceError
 from tests.unit.captioner.scripted_provider import (
     HANGS,
@@ -27,6 +30,7 @@ from tests.unit.captioner.scripted_provider import (
     ScriptedProvider,
     chain_of,
     described,
+    hanging_picture,
     untouched_picture,
 )
 from tests.unit.captioner.warp import run_warped
@@ -58,6 +62,8 @@ def test_the_first_provider_that_answers_wins() -> None:
     [
         (TransientError("HTTP 502"), 3),
         (SlowAnswerError("slow"), 2),
+        (TransientError("broke off", may_be_billed=True), 2),
+        (TransientError("stopped in the middle", tokens=Tokens(500, 40)), 2),
         (ThrottledError("HTTP 429", retry_after_s=19.0), 3),
         (ExhaustedError("no credit"), 1),
         (ConfigError("HTTP 401"), 1),
@@ -160,6 +166,51 @@ def test_a_provider_that_hangs_leaves_time_for_the_next_one() -> None:
     assert told.provider == "openai"
     assert hangs.cancelled == len(hangs.called_at) == 1
     assert elapsed_s < 36
+
+
+@pytest.mark.parametrize(("timeout_s", "elapsed_s"), [(9.0, 5.25), (15.0, 8.25), (60.0, 30.75)])
+def test_in_a_hurry_too_the_second_provider_is_asked(timeout_s: float, elapsed_s: float) -> None:
+    async def scenario() -> tuple[Told, float]:
+        told = await tell(chain_of(hangs, openai), timeout_s)
+        return told, asyncio.get_running_loop().time() - NOW
+
+    hangs, openai = ScriptedProvider("mistral", HANGS), ScriptedProvider("openai", described())
+
+    told, took_s = run_warped(scenario())
+
+    assert told.provider == "openai"
+    assert took_s == pytest.approx(elapsed_s, abs=0.01)
+
+
+def test_a_hurried_burst_opens_the_breaker_of_a_provider_that_hangs() -> None:
+    async def scenario() -> int:
+        await asyncio.gather(*(tell(chain, timeout_s=15) for _ in range(5)))
+        assert (await tell(chain, timeout_s=15)).provider == "openai"
+        return len(hangs.called_at)
+
+    hangs, openai = ScriptedProvider("mistral", HANGS), ScriptedProvider("openai", described())
+    chain = chain_of(hangs, openai)
+
+    assert run_warped(scenario()) == 5
+
+
+@pytest.mark.parametrize("known", [None, KnownAnswers(NoRecords())], ids=["upload", "digest"])
+def test_a_picture_that_does_not_come_leaves_time_for_words_from_its_measurements(
+    known: KnownAnswers | None,
+) -> None:
+    async def scenario() -> Told:
+        async with asyncio.timeout_at(NOW + 20):
+            return await chain.describe(hanging_picture(), Ask(), Errand(NOW + 20))
+
+    mistral, openai = ScriptedProvider("mistral", described()), ScriptedProvider("openai", described())
+    chain = chain_of(mistral, openai, known=known)
+
+    told = run_warped(scenario())
+
+    assert told.provider == "local"
+    assert told.description.text == "A landscape picture with one face, mostly blue."
+    assert {each.message for each in told.attempts} == {"The picture was not ready in time."}
+    assert not mistral.called_at
 
 
 def test_the_last_half_second_belongs_to_the_local_describer() -> None:
@@ -267,7 +318,7 @@ def test_a_provider_that_hangs_is_left_alone_after_five_images() -> None:
         for _ in range(5):
             await tell(chain, timeout_s=25)
         called = len(mistral.called_at)
-        assert "Passed by for now: No answer" in (await tell(chain)).degraded_reason
+        assert "Passed by at the moment: No answer" in (await tell(chain)).degraded_reason
         assert len(mistral.called_at) == called
 
     mistral = ScriptedProvider("mistral", HANGS)
@@ -372,9 +423,12 @@ def test_the_digest_changes_with_everything_that_decides_an_answer() -> None:
 
     digests = [plain.settings_digest(ask, ()) for ask in asks]
     digests.append(chain_of().settings_digest(Ask(), ()))
+    moved = chain_of(ScriptedProvider("mistral", described()), base_url="http://192.0.2.1")
+    digests.append(moved.settings_digest(Ask(), ()))
 
     assert len(set(digests)) == len(digests)
     assert all(len(digest) == 16 and int(digest, 16) >= 0 for digest in digests)
+    assert moved.settings_digest(Ask(), ("local",)) == plain.settings_digest(Ask(), ("local",))
     assert plain.settings_digest(Ask(), ()) == plain.settings_digest(Ask(), ("mistral", "local"))
 
 

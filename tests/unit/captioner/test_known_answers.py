@@ -14,8 +14,11 @@ from services.captioner.provider import (
     Origin,
     ParseMode,
     PassedByError,
+    ProviderError,
     RefusedError,
+    SlowAnswerError,
     Tokens,
+    TransientError,
 )
 from services.captioner.records.known_answers import KnownAnswer, KnownAnswers, answer_key
 from tests.servers.caption_ledger import CaptionLedger, LedgerRecords
@@ -32,12 +35,14 @@ class World:
         self.known = KnownAnswers(self.records)
         self.source = Source(Named(provider), ending)
 
-    async def describe(self, within_s: float = 60, ask: Ask = Ask(), skip_cache: bool = False) -> KnownAnswer:  # noqa: B008  frozen
+    async def describe(
+        self, within_s: float = 60, skip_cache: bool = False, origin: Origin = BATCH
+    ) -> KnownAnswer:
         deadline = asyncio.get_running_loop().time() + within_s
-        return await self.known.describe(self.source, picture(), ask, BATCH, deadline, skip_cache)
+        return await self.known.describe(self.source, picture(), Ask(), origin, deadline, skip_cache)
 
-    def start(self, within_s: float = 60) -> asyncio.Task[KnownAnswer]:
-        return asyncio.create_task(self.describe(within_s))
+    def start(self, within_s: float = 60, origin: Origin = BATCH) -> asyncio.Task[KnownAnswer]:
+        return asyncio.create_task(self.describe(within_s, origin=origin))
 
 
 def test_the_second_time_the_answer_is_known() -> None:
@@ -82,18 +87,83 @@ def test_at_the_same_time_one_call_serves_all() -> None:
 def test_everything_that_decides_the_answer_is_part_of_the_key() -> None:
     provider, ask = Named(), Ask()
     others = [
-        answer_key("0" * 64, provider, ask),
-        answer_key(DIGEST, Named("openai"), ask),
-        answer_key(DIGEST, Named(model="model-2"), ask),
-        answer_key(DIGEST, provider, Ask(language="de")),
-        answer_key(DIGEST, provider, Ask(prompt="Describe the light.")),
-        answer_key(DIGEST, provider, Ask(detail="low")),
-        answer_key(DIGEST, provider, Ask(max_output_tokens=401)),
+        answer_key("0" * 64, provider, "s", ask),
+        answer_key(DIGEST, Named("openai"), "s", ask),
+        answer_key(DIGEST, Named(model="model-2"), "s", ask),
+        answer_key(DIGEST, provider, "another", ask),
+        answer_key(DIGEST, provider, "s", Ask(language="de")),
+        answer_key(DIGEST, provider, "s", Ask(prompt="Describe the light.")),
+        answer_key(DIGEST, provider, "s", Ask(detail="low")),
+        answer_key(DIGEST, provider, "s", Ask(max_output_tokens=401)),
     ]
-    key = answer_key(DIGEST, provider, ask)
-    assert len({key, *others}) == 8
+    key = answer_key(DIGEST, provider, "s", ask)
+    assert len({key, *others}) == 9
     assert len(key) == 32
-    assert answer_key(DIGEST, Named(), Ask()) == key
+    assert answer_key(DIGEST, Named(), "s", Ask()) == key
+
+
+def test_another_server_is_asked_itself() -> None:
+    async def work() -> None:
+        world = World()
+        await world.describe()
+        world.source.server = "8899aabbccddeeff"
+        assert not (await world.describe()).cached
+        world.source.server = "0011223344556677"
+        assert (await world.describe()).cached
+
+    run_warped(work())
+
+
+def test_a_person_does_not_stand_in_the_line_of_a_batch() -> None:
+    async def work() -> None:
+        world = World()
+        world.source.takes_s = 50.0
+        batch = world.start()
+        await asyncio.sleep(1)
+        world.source.takes_s = 2.0
+        person = await world.describe(within_s=5, origin=Origin())
+        assert not person.cached
+        assert not batch.done()
+        # What the person was told is known to batches and people from now on.
+        for origin in (BATCH, Origin("batches/c"), Origin()):
+            batch.cancel()
+            assert (await world.describe(origin=origin)).cached
+        assert world.source.asked == 2
+
+    run_warped(work())
+
+
+def test_batches_share_a_call_among_each_other() -> None:
+    async def work() -> None:
+        world = World()
+        answers = await asyncio.gather(*(world.start(origin=Origin(f"batches/{name}")) for name in "abc"))
+        assert world.source.asked == 1
+        assert sum(answer.cached for answer in answers) == 2
+
+    run_warped(work())
+
+
+@pytest.mark.parametrize("error", [SlowAnswerError("Slow."), TransientError("Broke.", may_be_billed=True)])
+def test_what_may_be_billed_is_not_asked_for_again_by_each_who_waits(error: ProviderError) -> None:
+    async def work() -> None:
+        world = World(error)
+        tasks = [world.start(within_s=30 * (number + 1)) for number in range(4)]
+        errors = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(each) for each in errors] == [type(error)] * 4
+        assert world.source.asked == 1
+
+    run_warped(work())
+
+
+def test_nobody_inherits_the_short_deadline_of_somebody_else() -> None:
+    async def work() -> None:
+        world = World(PassedByError("No answer within the 3 s that the call allowed.", may_be_billed=True))
+        hurried, patient = world.start(within_s=3), world.start(within_s=60)
+        await asyncio.sleep(0)
+        await asyncio.gather(hurried, patient, return_exceptions=True)
+        assert world.source.asked == 2
+
+    run_warped(work())
 
 
 def test_skip_cache_asks_again_and_replaces() -> None:

@@ -126,6 +126,26 @@ def test_the_queue_is_bounded_but_not_for_those_who_had_a_turn() -> None:
     run_warped(scenario())
 
 
+def test_batches_and_people_do_not_fill_each_others_places() -> None:
+    async def scenario() -> None:
+        lanes = lanes_of(max_waiting=2)
+        turn = await wait(lanes)
+        batches = [wait(lanes, batch) for batch in ("a", "b")]
+        await settled()
+        with pytest.raises(PassedByError, match="2 calls wait for this provider already"):
+            await wait(lanes, "c")
+        people = [wait(lanes), wait(lanes)]
+        await settled()
+        assert lanes.queued == 4
+        with pytest.raises(PassedByError, match="2 calls wait for this provider already"):
+            await wait(lanes)
+        for waiting in (*people, *batches):
+            lanes.end(turn, ANSWER)
+            turn = await waiting
+
+    run_warped(scenario())
+
+
 def test_who_cannot_get_a_turn_in_time_is_told_when_the_time_has_come() -> None:
     async def scenario() -> float:
         lanes = lanes_of()
@@ -166,7 +186,7 @@ def test_those_in_the_queue_do_not_wait_for_a_broken_provider() -> None:
         assert lanes.queued == 4
         lanes.end(turns[1], ConfigError("HTTP 401"))
         for task in waiting:
-            with pytest.raises(PassedByError, match="Passed by for now: HTTP 401"):
+            with pytest.raises(PassedByError, match="Passed by at the moment: HTTP 401"):
                 await task
         assert now() == started
 

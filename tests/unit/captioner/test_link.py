@@ -10,10 +10,10 @@ import structlog
 
 from services.captioner.lanes.breaker import State
 from services.captioner.lanes.lane import Lane
+from services.captioner.lanes.lanes import MIN_ATTEMPT_S
 from services.captioner.lanes.link import Link
 from services.captioner.lanes.rate_window import RateLimit
 from services.captioner.lanes.retries import Retries
-from services.captioner.picture import Load, Picture, Upload
 from services.captioner.provider import (
     Access,
     Answer,
@@ -33,7 +33,6 @@ from services.captioner.provider import (
     Tokens,
     TransientError,
 )
-from services.captioner.studio import Studio
 from tests.unit.captioner.scripted_provider import (
     EXPECTED,
     HANGS,
@@ -41,6 +40,7 @@ from tests.unit.captioner.scripted_provider import (
     NotedPurse,
     ScriptedProvider,
     described,
+    hanging_picture,
     link_of,
     new_outcomes,
     untouched_picture,
@@ -100,7 +100,9 @@ def test_each_call_has_money_of_its_own() -> None:
     assert [how for how, _ in purse.endings] == ["unsettled", "released", "described"]
 
 
-@pytest.mark.parametrize(("timeout_s", "kind"), [(20.0, SlowAnswerError), (5.0, PassedByError)])
+@pytest.mark.parametrize(
+    ("timeout_s", "kind"), [(20.0, SlowAnswerError), (6.0, SlowAnswerError), (4.0, PassedByError)]
+)
 def test_a_call_that_took_too_long_may_be_billed(timeout_s: float, kind: type[ProviderError]) -> None:
     purse = NotedPurse()
 
@@ -231,7 +233,7 @@ def test_each_key_is_tried_once_and_then_the_reason_is_told(error: ProviderError
     async def scenario() -> None:
         with pytest.raises(type(error), match=error.message):
             await ask(link)
-        with pytest.raises(PassedByError, match=f"Passed by for now: {error.message}"):
+        with pytest.raises(PassedByError, match=f"Passed by at the moment: {error.message}"):
             await ask(link)
 
     provider = ScriptedProvider("mistral", error)
@@ -269,32 +271,81 @@ def test_a_throttled_key_leaves_the_work_to_the_others() -> None:
 
 
 def test_time_for_the_picture_is_not_taken_for_the_providers() -> None:
-    async def load() -> bytes:
-        raise AssertionError("nobody should read these bytes")
-
-    async def scenario(picture: Picture) -> None:
+    async def scenario() -> None:
         for _ in range(8):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(20):
-                    await link.describe(picture, Ask(), Origin(), now() + 20)
+            started = now()
+            with pytest.raises(PassedByError, match="The picture was not ready in time"):
+                await link.describe(hanging_picture(), Ask(), Origin(), started + 20)
+            assert now() - started == pytest.approx(20 - MIN_ATTEMPT_S)
+        with pytest.raises(PassedByError, match="The picture was not ready in time"):
+            await link.probe(hanging_picture(), Ask(), now() + 20)
         assert link.status().state is State.READY
 
     provider = ScriptedProvider("mistral", described())
     link = link_of(provider, purse=(purse := NotedPurse()))
 
-    run_warped(scenario(Picture(load, _PatientStudio())))
+    run_warped(scenario())
 
     assert not provider.called_at
     assert not purse.held
 
 
-class _PatientStudio(Studio):
-    def __init__(self) -> None:
-        pass
+def test_the_server_stands_for_the_addresses_and_not_for_the_keys() -> None:
+    def server(*accesses: Access) -> str:
+        return link_of(
+            ScriptedProvider("compatible", described()), *(Lane(each, 1) for each in accesses)
+        ).server
 
-    async def upload(self, load: Load, edge_px: int) -> Upload:  # noqa: ARG002  nothing is ever ready
-        await asyncio.sleep(1e6)
-        return Upload(b"", 1, 1)
+    one, two = "http://192.0.2.1/v1", "http://192.0.2.2/v1"
+
+    servers = {server(Access(one)), server(Access(two)), server(Access(one), Access(two))}
+
+    assert len(servers) == 3
+    assert all(len(each) == 16 and int(each, 16) >= 0 for each in servers)
+    assert server(Access(one, "k1"), Access(one, "k2")) == server(Access(one, "k3"))
+    assert server(Access(two), Access(one)) == server(Access(one), Access(two))
+
+
+@pytest.mark.parametrize("retry_after_s", [0.001, None])
+def test_throttles_in_a_row_are_answered_with_longer_and_longer_pauses(retry_after_s: float | None) -> None:
+    async def scenario() -> None:
+        await asyncio.gather(*(ask(link, timeout_s=300) for _ in range(8)), return_exceptions=True)
+
+    throttled = ThrottledError("HTTP 429", retry_after_s=retry_after_s)
+    provider = ScriptedProvider("openai", throttled, takes_s=0.05)
+    link = link_of(provider)
+
+    run_warped(scenario())
+
+    # 0, 1, 2, 4 ... 60 s apart: eleven rounds at most.
+    assert 8 <= len(provider.called_at) <= 8 * 11
+
+
+def test_an_answer_between_throttles_lets_the_server_be_believed_again() -> None:
+    async def scenario() -> None:
+        for _ in range(6):
+            await ask(link)
+
+    throttled = ThrottledError("HTTP 429", retry_after_s=0.2)
+    steps = [step for _ in range(6) for step in (throttled, described())]
+    provider = ScriptedProvider("openai", *steps, takes_s=0.05)
+    link = link_of(provider)
+
+    run_warped(scenario())
+
+    assert provider.called_at[-1] - provider.called_at[0] < 6 * 0.4
+
+
+def test_calls_that_are_throttled_together_count_once() -> None:
+    async def scenario() -> float:
+        started = now()
+        await asyncio.gather(*(ask(link) for _ in range(8)))
+        return now() - started
+
+    throttled = ThrottledError("HTTP 429", retry_after_s=2.0)
+    link = link_of(ScriptedProvider("openai", *[throttled] * 8, described(), takes_s=0.05))
+
+    assert run_warped(scenario()) < 2.5
 
 
 def test_the_status_shows_limits_use_and_when_it_goes_on() -> None:

@@ -130,6 +130,20 @@ def test_nobody_inherits_a_shorter_deadline() -> None:
     run_warped(work())
 
 
+@pytest.mark.parametrize(("more_s", "started"), [(0.001, 1), (1.4, 1), (1.5, 2)])
+def test_a_moment_more_is_no_reason_to_start_anew(more_s: float, started: int) -> None:
+    async def work() -> None:
+        calls, shared = Calls(takes_s=100), flights()
+        deadlines = [now() + 8, now() + 8 + more_s]
+        await asyncio.gather(
+            *(shared.share("a", deadline, calls.within(deadline)) for deadline in deadlines),
+            return_exceptions=True,
+        )
+        assert calls.started == started
+
+    run_warped(work())
+
+
 def test_who_has_less_time_than_the_call_leaves_it_alone() -> None:
     async def work() -> None:
         calls, shared = Calls(takes_s=10), flights()
