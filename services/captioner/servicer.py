@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import structlog
 
-from services.captioner.chain import Chain, Errand, Told
+from services.captioner.chain import RESERVE_S, Chain, Errand, Told
+from services.captioner.content_bytes import LARGEST_IMAGES, Content, ContentBytes
 from services.captioner.convert import (
     ask_from,
     caption_from,
@@ -31,11 +33,27 @@ from services.runtime import statuses
 from services.runtime.blobs.keys import check_key
 from services.runtime.blobs.port import Blobs
 from services.runtime.context import current_request_id
-from services.runtime.errors import InvalidArgumentError, Reason, ResourceExhaustedError
+from services.runtime.errors import (
+    DeadlineError,
+    InvalidArgumentError,
+    Reason,
+    ResourceExhaustedError,
+    ServiceError,
+)
 from services.runtime.keyed_answers import keyed_answers
 from sightmill.v1 import analyzer_pb2, captioner_pb2, captioner_pb2_grpc, common_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A request without its message; times are loop times."""
+
+    picture: Picture
+    ask: Ask
+    errand: Errand
+    started: float
 
 
 class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
@@ -57,13 +75,14 @@ class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
         self._settings = settings
         self._stopping = stopping
         self._calls = 0
+        self._contents = ContentBytes(LARGEST_IMAGES * settings.captioner_max_upload_bytes)
 
     async def CaptionImage(
         self, request: captioner_pb2.CaptionImageRequest, context: Context
     ) -> captioner_pb2.CaptionImageResponse:
         """One image, within the caller's deadline."""
-        with self._admitted():
-            caption = await self._caption(request, self._timeout_s(context))
+        with self._admitted(request.image) as content:
+            caption = await self._caption(self._order(request, content, self._timeout_s(context)))
         return captioner_pb2.CaptionImageResponse(caption=caption)
 
     async def CaptionImages(
@@ -71,7 +90,11 @@ class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
     ) -> AsyncGenerator[captioner_pb2.CaptionImagesResponse, None]:
         """A stream of images; a failure belongs to its item alone."""
         stream = keyed_answers(
-            request_iterator, self._item, self._settings.captioner_in_flight, self._stopping
+            request_iterator,
+            self._item,
+            self._settings.captioner_in_flight,
+            self._stopping,
+            self._contents.is_roomy,
         )
         async with aclosing(stream) as answers:
             async for answer in answers:
@@ -101,19 +124,23 @@ class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
         """One image to one provider, past the chain."""
         self._chain.check([request.provider])
         ask = Ask(detail=self._settings.captioner_detail)
-        picture = self._picture(request.image, None)
-        started = _now()
+        started, timeout_s = _now(), self._timeout_s(context)
         try:
-            with self._admitted():
-                told = await self._told_by(request.provider, picture, ask, started + self._timeout_s(context))
-        except ProviderError as error:
-            status = statuses.to_status(provider_failed(request.provider, error), current_request_id())
+            with self._admitted(request.image) as content:
+                picture = self._picture(request.image, content, None, ask, [request.provider])
+                # The provider has a little less time, so that its own words come first.
+                async with asyncio.timeout(timeout_s - RESERVE_S / 2):
+                    told = await self._told_by(
+                        request.provider, picture, ask, started + timeout_s - RESERVE_S
+                    )
+        except (ProviderError, TimeoutError) as error:
+            status = statuses.to_status(_test_failed(request.provider, error), current_request_id())
             return captioner_pb2.TestProviderResponse(error=status)
         digest = self._chain.settings_digest(ask, [request.provider])
         return captioner_pb2.TestProviderResponse(caption=caption_from(told, digest, _now() - started))
 
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
+    def _admitted(self, source: common_pb2.ImageSource) -> Iterator[Content]:
         limit = self._settings.captioner_max_calls
         if self._calls >= limit:
             raise ResourceExhaustedError(
@@ -124,30 +151,35 @@ class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
             )
         self._calls += 1
         try:
-            yield
+            with self._contents.of_call(source) as content:
+                yield content
         finally:
             self._calls -= 1
 
     async def _item(self, request: captioner_pb2.CaptionImagesRequest) -> captioner_pb2.CaptionImagesResponse:
+        key = request.key
         try:
-            timeout_s = timeout_from(request, self._settings.captioner_timeout_s)
-            caption = await self._caption(request, timeout_s)
+            with self._contents.of_item(request.image) as content:
+                timeout_s = timeout_from(request, self._settings.captioner_timeout_s)
+                order = self._order(request, content, timeout_s)
+                # The message holds the bytes of the image, which nobody needs while a provider thinks.
+                del request
+                caption = await self._caption(order)
         except Exception as fault:  # noqa: BLE001  whatever happens to one item stays in its answer
             request_id = current_request_id()
             error = statuses.translate(fault)
             if error is None:
                 structlog.get_logger("captioner").exception("fault")
                 error = statuses.internal_error(request_id)
-            return captioner_pb2.CaptionImagesResponse(
-                key=request.key, error=statuses.to_status(error, request_id)
-            )
-        return captioner_pb2.CaptionImagesResponse(key=request.key, caption=caption)
+            return captioner_pb2.CaptionImagesResponse(key=key, error=statuses.to_status(error, request_id))
+        return captioner_pb2.CaptionImagesResponse(key=key, caption=caption)
 
-    async def _caption(
+    def _order(
         self,
         request: captioner_pb2.CaptionImageRequest | captioner_pb2.CaptionImagesRequest,
+        content: Content,
         timeout_s: float,
-    ) -> captioner_pb2.Caption:
+    ) -> _Order:
         started = _now()
         ask = ask_from(request.options, self._settings.captioner_detail)
         errand = Errand(
@@ -156,10 +188,15 @@ class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
             wanted=tuple(request.options.providers),
             skip_cache=request.options.skip_cache,
         )
-        picture = self._picture(request.image, request.insights if request.HasField("insights") else None)
-        async with asyncio.timeout(timeout_s):
-            told = await self._chain.describe(picture, ask, errand)
-        return caption_from(told, self._chain.settings_digest(ask, errand.wanted), _now() - started)
+        insights = request.insights if request.HasField("insights") else None
+        picture = self._picture(request.image, content, insights, ask, errand.wanted)
+        return _Order(picture, ask, errand, started)
+
+    async def _caption(self, order: _Order) -> captioner_pb2.Caption:
+        async with asyncio.timeout_at(order.errand.deadline):
+            told = await self._chain.describe(order.picture, order.ask, order.errand)
+        digest = self._chain.settings_digest(order.ask, order.errand.wanted)
+        return caption_from(told, digest, _now() - order.started)
 
     async def _told_by(self, provider: str, picture: Picture, ask: Ask, deadline: float) -> Told:
         if provider == LOCAL_ID:
@@ -169,27 +206,38 @@ class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
             raise not_configured(provider, self._chain.hints[provider])
         return Told(await link.probe(picture, ask, deadline), provider)
 
-    def _picture(self, source: common_pb2.ImageSource, insights: analyzer_pb2.Insights | None) -> Picture:
+    def _picture(
+        self,
+        source: common_pb2.ImageSource,
+        content: Content,
+        insights: analyzer_pb2.Insights | None,
+        ask: Ask,
+        wanted: Sequence[str],
+    ) -> Picture:
         measured = measurements_from(insights) if insights is not None else None
-        return Picture(self._load(source), self._studio, measured, digest_of(source.blob_key))
+        steps = wanted or self._chain.order
+        edges = [link.provider.edge_px(ask) for step, link in self._chain.links.items() if step in steps]
+        load = self._load(source, content)
+        return Picture(load, self._studio, measured, digest_of(source.blob_key), max(edges, default=0))
 
-    def _load(self, source: common_pb2.ImageSource) -> Load:
+    def _load(self, source: common_pb2.ImageSource, content: Content) -> Load:
         kind = source.WhichOneof("source")
         if kind is None:
             raise invalid_field("image", "Give a blob key or the bytes of the image.")
         limit = self._settings.captioner_max_upload_bytes
-        if len(source.content) > limit:
+        if content.size_bytes > limit:
             raise InvalidArgumentError(
                 Reason.IMAGE_TOO_LARGE,
-                f"The image has {len(source.content)} bytes; at most {limit} are taken.",
+                f"The image has {content.size_bytes} bytes; at most {limit} are taken.",
                 limit_bytes=limit,
             )
-
-        if kind == "blob_key":
-            check_key(source.blob_key)
+        if kind == "content":
+            return content
+        key = source.blob_key
+        check_key(key)
 
         async def load() -> bytes:
-            return source.content if kind == "content" else await self._blobs.get(source.blob_key, limit)
+            return await self._blobs.get(key, limit)
 
         return load
 
@@ -197,6 +245,14 @@ class CaptionerServicer(captioner_pb2_grpc.CaptionerServiceServicer):
         left_s = context.time_remaining()
         default_s = self._settings.captioner_timeout_s
         return default_s if left_s is None else max(0.0, min(left_s, 86_400.0))
+
+
+def _test_failed(provider: str, error: ProviderError | TimeoutError) -> ServiceError:
+    if isinstance(error, ProviderError):
+        return provider_failed(provider, error)
+    return DeadlineError(
+        Reason.DEADLINE, f"{provider}: no answer in time; allow more, or see whether the image can be read."
+    )
 
 
 def _now() -> float:

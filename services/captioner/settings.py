@@ -145,7 +145,7 @@ class CaptionerSettings(RuntimeSettings):
         256,
         ge=1,
         le=100_000,
-        description="calls that wait for one provider before it is passed by; those of batches apart from others",
+        description="calls that wait for one provider before it is passed by; those of batches apart",
     )
     captioner_rates: dict[ProviderId, RateSetting] = Field(
         {}, description='JSON, limits a minute and key: {"mistral": {"requests": 60, "tokens": 50000}}'

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from services.runtime.errors import InvalidArgumentError, Reason, UnavailableError
 
 MAX_KEY_CHARS = 128
+LOOK_INTERVAL_S = 0.05
 
 
 class Keyed(Protocol):
@@ -56,6 +58,8 @@ async def keyed_answers(
             _check_key(request.key, in_work.values())
             task = asyncio.create_task(work(request))
             in_work[task] = request.key
+            # It may be large, and the next one may be long in coming.
+            del request
             task.add_done_callback(events.put_nowait)
 
     reading = asyncio.create_task(read())
@@ -92,9 +96,15 @@ class _Room:
         self._left = asyncio.Event()
 
     async def enter(self) -> None:
-        while self._taken >= (self._limit if self._is_roomy() else 1):
+        while True:
+            is_roomy = self._is_roomy()
+            if self._taken < (self._limit if is_roomy else 1):
+                break
             self._left.clear()
-            await self._left.wait()
+            # Room that is made elsewhere is not announced here.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if is_roomy else LOOK_INTERVAL_S):
+                    await self._left.wait()
         self._taken += 1
 
     def leave(self) -> None:

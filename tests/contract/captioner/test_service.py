@@ -325,6 +325,67 @@ async def test_a_stream_takes_no_more_than_it_can_work_on(mistral: Captioner, fa
     assert held_back < 20
 
 
+async def test_what_calls_carry_is_bounded_in_bytes(tmp_path: Path, fake: FakeProvider) -> None:
+    release = asyncio.Event()
+    fake.script(holds(release, sends(200, mistral_answer())))
+    # The same bytes for all: the first asks, the others keep theirs until it has an answer.
+    large = small_picture() + b"\0" * 900_000
+    written: list[int] = []
+    counts: list[int] = []
+
+    async def items() -> AsyncIterator[Item]:
+        for number in range(60):
+            written.append(number)
+            yield Item(key=str(number), image=common_pb2.ImageSource(content=large))
+
+    def stands_still() -> bool:
+        counts.append(len(written))
+        return counts[-50:] == [counts[-1]] * 50
+
+    settings = {"captioner_max_upload_bytes": 1_000_000, "captioner_in_flight": 64}
+    async with captioner_with(tmp_path, **mistral_at(fake), **settings) as captioner:
+        reading = asyncio.ensure_future(_keys(captioner.stub.CaptionImages(items())))
+        await until(lambda: fake.in_flight == 1, "the image reaches the provider")
+        await until(stands_still, "the client is held back", timeout_s=30)
+        held_back = len(written)
+        error = await refusal(captioner.stub.CaptionImage(inline(large)))
+        release.set()
+        keys = await reading
+        assert (await captioner.stub.CaptionImage(inline(large))).caption.text == CAPTION
+
+    assert held_back < 30
+    assert (error.code.name, error.reason_name) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
+    assert error.retry_after_s
+    assert sorted(keys, key=int) == [str(number) for number in range(60)]
+
+
+async def test_items_that_wait_for_a_provider_carry_nothing_any_more(
+    tmp_path: Path, fake: FakeProvider
+) -> None:
+    release = asyncio.Event()
+    fake.script(holds(release, sends(200, mistral_answer())))
+    large = small_picture() + b"\0" * 900_000
+    items = [
+        Item(key=str(number), image=common_pb2.ImageSource(content=large + str(number).encode()))
+        for number in range(24)
+    ]
+    settings = {
+        "captioner_max_upload_bytes": 1_000_000,
+        "captioner_in_flight": 24,
+        "captioner_concurrency": 24,
+    }
+    async with captioner_with(tmp_path, **mistral_at(fake), **settings) as captioner:
+        reading = asyncio.ensure_future(_keys(captioner.stub.CaptionImages(iter(items))))
+        # Three times what may be carried at once.
+        await until(lambda: fake.in_flight == 24, "all items reach the provider", timeout_s=30)
+        release.set()
+        assert len(await reading) == 24
+
+
+async def _keys(call: Any) -> list[str]:
+    return [answer.key async for answer in call]
+
+
 async def test_cancelling_a_stream_cancels_the_providers_calls(
     mistral: Captioner, fake: FakeProvider, photo: bytes
 ) -> None:
