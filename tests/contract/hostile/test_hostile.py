@@ -42,6 +42,15 @@ def _peak_bytes() -> int:
 
 
 @pytest.fixture(scope="module", autouse=True)
+def fresh() -> Iterator[None]:
+    """What tests before these have loaded (a model library: millions of objects) is not looked through."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
 def warm(room: Room) -> None:
     """The start of a child is no part of a decode."""
     assert room.answer(pictures.good("gif")) == (pictures.WIDTH, pictures.HEIGHT)
