@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from services.captioner.money.spending import (
     Outcome,
     Reservation,
     Settlement,
+    new_id,
 )
 from services.captioner.provider import ExhaustedError, Origin, PassedByError, Tokens
 from services.captioner.records.port import Records, RecordsAwayError
@@ -101,9 +101,7 @@ class Budget:
                 f"There is a budget, and no price is known for {model}: "
                 "set its price in SIGHTMILL_CAPTIONER_PRICES."
             )
-        claim = Reservation(
-            secrets.token_bytes(16), provider, origin.batch, cost or 0, expected.total, RESERVATION_TTL_S
-        )
+        claim = Reservation(new_id(), provider, origin.batch, cost or 0, expected.total, RESERVATION_TTL_S)
         binding = [limit for limit in limits if claim.share_of(limit) > 0]
         if binding:
             self._check_refusals(binding, claim)
@@ -154,7 +152,7 @@ class Budget:
         """What was set aside: under a new id each time, as one that got no answer is given back."""
         started = asyncio.get_running_loop().time()
         while True:
-            claim, asked_at = dataclasses.replace(wanted, id=secrets.token_bytes(16)), self._utc_now()
+            claim, asked_at = dataclasses.replace(wanted, id=new_id()), self._utc_now()
             try:
                 self._check(claim, await self._records.reserve(claim), asked_at)
             except RecordsAwayError as error:

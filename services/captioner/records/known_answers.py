@@ -6,11 +6,10 @@ import asyncio
 import dataclasses
 import hashlib
 import json
-import secrets
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.captioner.money.spending import Outcome, Settlement
+from services.captioner.money.spending import Outcome, Settlement, new_id
 from services.captioner.picture import Picture
 from services.captioner.prompt import PROMPT_VERSION
 from services.captioner.provider import (
@@ -119,7 +118,7 @@ class KnownAnswers:
         self._records.keep(key, sha256, message_from(description, provider))
 
     def _count(self, provider: str, origin: Origin) -> None:
-        settlement = Settlement(secrets.token_bytes(16), provider, origin.batch, 0, Tokens(), Outcome.CACHED)
+        settlement = Settlement(new_id(), provider, origin.batch, 0, Tokens(), Outcome.CACHED)
         self._records.settle(settlement)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from services.captioner.money.budget import PATIENCE_S, Budget, BudgetStanding, SpendHold, limits_from
 from services.captioner.money.prices import PriceTable
 from services.captioner.money.purse import Purse
-from services.captioner.money.spending import Limit, Outcome, Reservation
+from services.captioner.money.spending import Limit, Outcome, Reservation, new_id
 from services.captioner.provider import ExhaustedError, Origin, PassedByError, Tokens
 from services.captioner.settings import BudgetId, BudgetSetting
 from tests.servers.caption_ledger import CaptionLedger, LedgerRecords
@@ -22,6 +25,7 @@ SMALL = "mistral-small-latest"
 EACH = Tokens(1_200, 100)
 EACH_MICROS = 240
 Budgets = Mapping[BudgetId, BudgetSetting]
+ROOT = Path(__file__).parents[3]
 NOON = datetime(2026, 12, 30, 12, 0, tzinfo=UTC)
 
 
@@ -42,6 +46,20 @@ class Till:
 
     async def hold(self, provider: str = "mistral", model: str = SMALL, tokens: Tokens = EACH) -> SpendHold:
         return await self.purse.hold(provider, model, tokens, Origin("batches/b"))
+
+
+def test_no_two_calls_have_the_same_id() -> None:
+    other = subprocess.run(
+        [sys.executable, "-c", "from services.captioner.money.spending import *; print(new_id().hex())"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    ids = {new_id() for _ in range(10_000)} | {bytes.fromhex(other.stdout)}
+
+    assert len(ids) == 10_001
+    assert {len(each) for each in ids} == {16}
 
 
 def test_limits_of_settings() -> None:
