@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import json_repair
 
 from services.captioner.answers.answer_attributes import bounded_attributes
+from services.captioner.answers.embedded_json import FENCE, embedded, loaded
 from services.captioner.provider import NO_ATTRIBUTES, AnswerError, ParseMode, RefusedError
 
 MAX_ANSWER_CHARS = 32_000
@@ -23,11 +22,9 @@ MAX_CAPTION_CHARS = 1_000
 MAX_WORD_CHARS = 64
 MAX_TAGS = 20
 MAX_OBJECTS = 40
-_MAX_STARTS = 20
 
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _THOUGHT_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
-_FENCE = re.compile(r"```[a-zA-Z]*+\s*+(.*?)```", re.DOTALL)
 _LABEL = re.compile(
     r"^[ \t#>*_-]*+(caption|description|tags|keywords|objects)[*_ ]*:[*_]*[ \t]*",
     re.IGNORECASE | re.MULTILINE,
@@ -114,10 +111,10 @@ def _without_thoughts(text: str) -> str:
 
 
 def _from_json(text: str, truncated: bool) -> Parsed | None:
-    whole = _loaded(text)
+    whole = loaded(text)
     if isinstance(whole, dict) and (found := _from_mapping(whole, ParseMode.JSON)):
         return found
-    for candidate in (whole, *_embedded(text)):
+    for candidate in (whole, *embedded(text)):
         if found := _from_mapping(_unwrapped(candidate), ParseMode.REPAIRED):
             return found
     mapping = _unwrapped(_repaired(text))
@@ -137,27 +134,6 @@ def _repaired(text: str) -> object:
     except (ValueError, RecursionError):
         return None
     return repaired
-
-
-def _embedded(text: str) -> Iterator[object]:
-    for fence in _FENCE.finditer(text):
-        yield _loaded(fence[1])
-    decoder = json.JSONDecoder()
-    start = text.find("{")
-    for _ in range(_MAX_STARTS):
-        if start < 0:
-            return
-        with contextlib.suppress(ValueError, RecursionError):
-            yield decoder.raw_decode(text, start)[0]
-        start = text.find("{", start + 1)
-
-
-def _loaded(text: str) -> object:
-    try:
-        loaded: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return loaded
 
 
 def _unwrapped(value: object) -> object:
@@ -217,7 +193,7 @@ def _from_prose(text: str) -> Parsed | None:
     if text.startswith(("{", "[", "<")):
         return None
     # Data in a fence is no prose, whatever stands around it.
-    text = _FENCE.sub(lambda fence: "" if fence[1].startswith(("{", "[")) else fence[1], text)
+    text = FENCE.sub(lambda fence: "" if fence[1].startswith(("{", "[")) else fence[1], text)
     text = _PREAMBLE.sub("", text.replace("```", " ").strip())
     text = re.sub(r"[*_#`]+", "", text)
     text = _printable(_OPENING.sub("", text))

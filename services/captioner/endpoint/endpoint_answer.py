@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic_core import from_json
@@ -19,13 +17,12 @@ from services.captioner.answers.answer_parser import (
     clean_words,
     parse_answer,
 )
+from services.captioner.answers.embedded_json import embedded, loaded
 from services.captioner.provider import AnswerError, ParseMode
 
-_FENCE = re.compile(r"```[a-zA-Z]*+\s*+(.*?)```", re.DOTALL)
 _PREFIX = re.compile(r"^\W{0,8}final response\W{0,8}", re.IGNORECASE)
 _LINE = re.compile(r"^[ \t>*\"'-]{0,8}([A-Za-z][\w ]{0,40}?)[*_\"' ]{0,8}:[ \t*_]{0,8}(.*)$", re.MULTILINE)
 _FAULT = re.compile(r"invalid|error", re.IGNORECASE)
-_MAX_STARTS = 20
 _TEXTS = ("caption", "image_description", "description", "text_content")
 _OWN = ("caption", "tags", "objects")
 
@@ -62,10 +59,10 @@ def _from_text(text: object, *, prose_allowed: bool) -> EndpointAnswer:
     if not isinstance(text, str):
         raise AnswerError("The endpoint's answer is neither an object nor text.")
     text = text[:MAX_ANSWER_CHARS].strip()
-    whole = _loaded(text)
+    whole = loaded(text)
     if isinstance(whole, dict):
         return _from_fields(whole, ParseMode.JSON)
-    if found := [item for item in _embedded(text) if isinstance(item, dict)]:
+    if found := [item for item in embedded(text) if isinstance(item, dict)]:
         telling = (item for item in found if _description_of(_lowered(item)))
         return _from_fields(next(telling, found[0]), ParseMode.REPAIRED)
     fields = _fields_of_lines(text)
@@ -107,28 +104,6 @@ def _text_of(value: object) -> str:
     return clean_caption(value)
 
 
-def _embedded(text: str) -> Iterator[object]:
-    """Fenced JSON, then what lies between braces."""
-    for fence in _FENCE.finditer(text):
-        yield _loaded(fence[1])
-    decoder = json.JSONDecoder()
-    start = text.find("{")
-    for _ in range(_MAX_STARTS):
-        if start < 0:
-            return
-        with contextlib.suppress(ValueError, RecursionError):
-            yield decoder.raw_decode(text, start)[0]
-        start = text.find("{", start + 1)
-
-
 def _fields_of_lines(text: str) -> dict[str, object]:
     lines = _LINE.finditer(_PREFIX.sub("", text))
     return {"_".join(line[1].lower().split()): line[2].strip(" \t\r*_\"',") for line in lines}
-
-
-def _loaded(text: str) -> object:
-    try:
-        loaded: object = from_json(text)
-    except ValueError:
-        return None
-    return loaded

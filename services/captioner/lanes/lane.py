@@ -11,7 +11,7 @@ import structlog
 from services.captioner.lanes.adaptive_cap import AdaptiveCap
 from services.captioner.lanes.breaker import Breaker, State
 from services.captioner.lanes.rate_window import RateLimit, RateWindow, Slot
-from services.captioner.lanes.throttles import Throttles
+from services.captioner.lanes.throttles import MIN_PAUSE_S, Throttles
 from services.captioner.provider import (
     Access,
     Answer,
@@ -26,7 +26,6 @@ from services.captioner.provider import (
 __all__ = ["Lane", "LaneStatus", "RateLimit", "Turn"]
 
 BARE_THROTTLE_S = 5.0
-MIN_PAUSE_S = 1.0
 MAX_JITTER = 0.05
 LIMIT_REACHED = "The rate limit is reached."
 _log = structlog.get_logger("captioner")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from services.captioner.provider import Tokens
 from services.captioner.settings import PriceSetting
 
-PRICES_AS_OF = "2026-11"
 _MICROS = 1_000_000
 # OpenAI's snapshots of a model cost what the model costs; elsewhere a number at the end is another model.
 _SNAPSHOT = re.compile(r"-20\d\d-[01]\d-[0-3]\d$")
@@ -29,6 +28,7 @@ def _usd(input_usd: float, output_usd: float) -> Price:
 
 
 _SMALL, _MEDIUM, _LARGE = _usd(0.15, 0.6), _usd(1.5, 7.5), _usd(0.5, 1.5)
+# As of 2026-11.
 _BUILT_IN: Mapping[str, Mapping[str, Price]] = {
     "mistral": {
         "mistral-small-latest": _SMALL,
